@@ -1,0 +1,107 @@
+// store.h - bytes and versions, never rounds. The one interface that every backend implements, held to it by
+// tests/store.
+//
+// A store keeps records (key -> bytes under a version) and, for each record, rows of history that are appended with it,
+// in the same atomic commit. Who writes what into the bytes is the engine's affair.
+//
+// Threads: every function may be called from any thread, several at a time; each blocks until it knows its answer or
+// gives up by the backend's own time limit. The watch callback runs on a thread of the store and must not block or call
+// the store. Failure: kUnavailable "cannot be reached now, nothing happened" | kDataLoss "corrupt, or of a newer
+// version" | kResourceExhausted "full, or read-only". A commit whose fate is not known is a CommitOutcome, not an
+// error.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+
+namespace syzygy {
+
+// Compared whole: after a restore a counter can come twice, a version cannot.
+struct Version {
+  std::string epoch;          // random id of this life of the store, minted when it was created: 32 hexadecimal digits
+  std::uint64_t counter = 0;  // rises with every commit of the store (gaps allowed)
+  std::string commit;         // random id of the commit: 16 hexadecimal digits
+
+  friend bool operator==(const Version&, const Version&) = default;
+};
+
+struct Loaded {
+  Version version;
+  std::string bytes;
+};
+
+// One row of a record's history; (key, revision) is unique, and revisions of a key are appended in rising order.
+struct HistoryRow {
+  std::uint64_t revision = 0;
+  std::string bytes;
+
+  friend bool operator==(const HistoryRow&, const HistoryRow&) = default;
+};
+
+struct Change {
+  std::string key;                  // 1 to 600 bytes, any bytes
+  std::optional<Version> expected;  // nullopt: the record must not exist yet
+  std::string bytes;
+  std::vector<HistoryRow> history;  // appended together with the record, or not at all
+};
+
+enum class CommitOutcome : std::uint8_t {
+  kCommitted,  // durable: it survives SIGKILL of everything and a loss of power
+  kConflict,   // the record's version is not `expected`; nothing of this change happened
+  kUnknown,    // the connection died while committing: load, and look
+};
+
+struct CommitResult {
+  CommitOutcome outcome = CommitOutcome::kUnknown;
+  Version version;  // of the record now, where kCommitted
+};
+
+struct Listed {
+  std::string key;
+  Version version;
+};
+
+// A hint that `key` may have moved. Hints repeat, come late, and get lost; a poll backs them up.
+using Hint = std::function<void(const std::string& key, const Version& version)>;
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  virtual Result<std::optional<Loaded>> load(const std::string& key) = 0;
+
+  // Up to `limit` records whose key starts with `prefix` and sorts (bytewise) after `after`, in key order. Fewer than
+  // `limit`: the end.
+  virtual Result<std::vector<Listed>> scan(std::string_view prefix, std::string_view after, std::size_t limit) = 0;
+
+  // Up to `limit` rows of `key` with a revision above `after`, in order.
+  virtual Result<std::vector<HistoryRow>> history(const std::string& key, std::uint64_t after, std::size_t limit) = 0;
+
+  // One result per change, in order. Changes are independent of each other: a conflict of one does not undo another. A
+  // backend may make them durable together (group commit). Two changes of one call never name the same key. Error:
+  // nothing of any change happened.
+  virtual Result<std::vector<CommitResult>> commit(std::span<const Change> changes) = 0;
+
+  // Sets the one callback for hints about commits of *other* users of this store. Replaces the one before; empty: none.
+  virtual void watch(Hint hint) = 0;
+
+  // The store's own time: what judges leases. May step; the caller keeps it from running backwards within a record.
+  virtual Result<Instant> now() = 0;
+
+  // Random id of this life of the store (Version::epoch of every commit from now on).
+  [[nodiscard]] virtual std::string epoch() const = 0;
+
+  // For logs and the status page, without secrets: "sqlite:/var/lib/syzygy".
+  [[nodiscard]] virtual std::string describe() const = 0;
+};
+
+}  // namespace syzygy
