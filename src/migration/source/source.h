@@ -1,0 +1,66 @@
+// source.h - a migrations directory, read as it is.
+//
+// Formats are recognised by their file names, one reader file each (formats.h): plain numbered SQL (`0004_name.sql`
+// with an optional `-- syzygy:down` section or `0004_name.down.sql`) and golang-migrate (`0004_name.up.sql`,
+// `.down.sql`). Our markers stand in line comments: `-- syzygy:stage pre_deploy|post_deploy`, `--
+// syzygy:no-transaction`,
+// `-- syzygy:depends 0002 0003|none`, `-- syzygy:down`, `-- syzygy:ignore RULE because REASON`; those of stage and
+// transaction hold for the direction in which they stand. Nothing is cut into statements or judged here.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/plan.h"
+#include "base/result.h"
+#include "migration/sql/dialect.h"
+
+namespace syzygy {
+
+inline constexpr std::size_t kMigrationFileBytesMax = 32u << 20;  // of one file
+inline constexpr std::size_t kMigrationsMax = 20'000;             // in one directory
+
+// One direction's text: valid UTF-8, without BOM, CR and NUL. Its checksum is over exactly this text.
+struct Script {
+  std::string text;
+  std::string content;         // sha256_hex(text)
+  std::string path;            // of the file, as the directory was given
+  std::size_t first_line = 1;  // of text in that file
+  std::optional<Stage> stage;  // -- syzygy:stage; in a down script: the stage of the revert itself
+  std::size_t stage_line = 0;
+  bool no_transaction = false;  // -- syzygy:no-transaction
+
+  friend bool operator==(const Script&, const Script&) = default;
+};
+
+struct Migration {
+  StepId id;         // its number as written: "0004", "20240131093000"
+  std::string name;  // "add_email"; may be empty
+  Script up;
+  std::optional<Script> down;
+  std::optional<std::vector<StepId>> depends;  // -- syzygy:depends; nullopt: not said. Ids as the directory spells them
+
+  friend bool operator==(const Migration&, const Migration&) = default;
+};
+
+struct SourceOptions {
+  Dialect dialect = Dialect::kPostgres;
+  std::string format;  // "plain", "golang-migrate"; empty: recognise it
+};
+
+// In the order of their numbers (2 before 10, whatever the width). Never empty. Errors (kInvalidArgument,
+// kFailedPrecondition, kPermissionDenied, kResourceExhausted; reasons MIGRATIONS_MISSING, _EMPTY, _UNREADABLE,
+// _TWO_OF_ONE_NUMBER, _BAD_NAME, _BAD_MARKER, _BAD_TEXT, _TOO_LARGE, _FORMAT; metadata "path", "line") name the files
+// and the way out; all of them are exit 65.
+Result<std::vector<Migration>> read_directory(const std::filesystem::path& directory, const SourceOptions& options);
+
+// The order of ids: runs of digits by their value, all else by byte. "4" and "0004" are the same migration.
+std::weak_ordering compare_ids(std::string_view a, std::string_view b);
+inline bool same_id(const StepId& a, const StepId& b) { return compare_ids(a.value, b.value) == 0; }
+
+}  // namespace syzygy

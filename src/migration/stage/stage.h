@@ -1,0 +1,87 @@
+// stage.h - which stage a statement, and a migration, belongs to.
+//
+// Old code must survive what runs before the deployment; new code must survive what runs after it. A statement is
+// judged by what it does (sql/meaning.h), a migration by: explicit marker, configured override, agreement of its
+// statements, configured fallback; else it is ambiguous, an error that names both sides. Pure: the answer depends on
+// the file and the configuration alone, never on what the target has applied. (It must not: the steps left over in a
+// recovery have to equal those that were gathered.) So "a table that is new here" means new in the same migration.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/plan.h"
+#include "base/result.h"
+#include "migration/source/source.h"
+#include "migration/sql/meaning.h"
+#include "migration/sql/statements.h"
+
+namespace syzygy {
+
+enum class Verdict : std::uint8_t {
+  kPreDeploy,
+  kPostDeploy,
+  kAmbiguous,  // cannot be told: needs an explicit stage
+  kNeutral,    // belongs to whichever stage the others do: SET, COMMENT, a SELECT
+};
+
+struct Judgement {
+  Verdict verdict = Verdict::kAmbiguous;
+  std::string why;  // "drops column email of table users"
+
+  friend bool operator==(const Judgement&, const Judgement&) = default;
+};
+
+struct StageRules {
+  std::map<std::string, Stage> overrides;     // [stages.override] by id, exact
+  std::optional<Stage> override_all;          // for the directory
+  std::map<std::string, Stage> fallbacks;     // [stages.fallback] by id, exact; only where statements disagree
+  std::optional<Stage> fallback_all;          // for the directory
+  Stage new_constraint = Stage::kPostDeploy;  // of a new constraint on a table in use
+};
+
+// What this migration has created so far, that nobody uses yet.
+class Created {
+ public:
+  void note(const Meaning& meaning);
+  [[nodiscard]] bool has(const ObjectName& object) const;
+
+ private:
+  std::set<std::pair<std::string, std::string>> names_;
+};
+
+Judgement judge(const Action& action, const Created& created, const StageRules& rules);
+Judgement judge(const Meaning& meaning, const Created& created, const StageRules& rules);
+
+// How a migration came by its stage.
+enum class StageSource : std::uint8_t {
+  kMarker,
+  kOverride,
+  kStatements,
+  kFallback,
+  kInverse,
+  kRecorded,
+  kNoStatements
+};
+
+struct StageDecision {
+  Stage stage = Stage::kPreDeploy;  // meaningless when kNoStatements
+  StageSource source = StageSource::kStatements;
+  std::string why;  // for --plan and messages: "given in 0004_x.sql:1", "inferred: drops table users (0004_x.sql:3)"
+};
+
+// REQUIRES: `statements` and `meanings` are those of `script`. Errors (kFailedPrecondition, metadata "id", "file"):
+// reason STAGE_AMBIGUOUS.
+Result<StageDecision> decide_stage(const StepId& id, const Script& script, const std::vector<Statement>& statements,
+                                   const std::vector<Meaning>& meanings, const StageRules& rules);
+
+Stage inverse(Stage stage);
+std::string_view to_string(StageSource source);  // "given", "configured", "inferred", ...
+
+}  // namespace syzygy
