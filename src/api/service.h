@@ -1,0 +1,62 @@
+// service.h - what both transports serve: validates, authorises, and hands commands to the engine. No wire types here.
+//
+// Every function checks its input first (names, sizes, ranges) and answers a bad one with kInvalidArgument, a stable
+// reason and the field's name in metadata["field"], without reaching the engine. `done` is called exactly once, perhaps
+// before the call returns, else on an engine thread; it must not block. Threads: any.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace syzygy::api {
+
+// Who asks, as the transport found out.
+struct Caller {
+  std::string address;      // for logs
+  bool authorised = false;  // the bearer token was right, or none is configured
+};
+
+inline constexpr std::size_t kTextBytesMax = 4'096;       // reasons, messages, notes: longer ones are cut with "..."
+inline constexpr std::size_t kRequestBytesMax = 8 << 20;  // one request, on either port
+inline constexpr Duration kWaitMax{600'000};              // of one blocking query or barrier wait
+
+template <class T>
+using Done = std::function<void(Result<T>)>;
+
+class Service {
+ public:
+  explicit Service(engine::Engine& engine) : engine_(engine) {}
+
+  // Every mutating command of round/command.h. A Join's fresh_round is filled in here.
+  void submit(const Caller& caller, const std::string& target, round::Command command, Done<engine::TargetAnswer> done);
+
+  void get(const Caller& caller, const std::string& target, const std::string& epoch, Revision after, Duration wait,
+           Done<engine::TargetStatePtr> done);
+  Result<engine::SubscriptionPtr> watch(const Caller& caller, const std::string& target, const std::string& epoch,
+                                        Revision after, engine::Engine::OnUpdate sink);
+  Result<engine::SubscriptionPtr> watch_all(const Caller& caller, const std::string& prefix,
+                                            engine::Engine::OnUpdate sink);
+  Result<std::vector<engine::TargetStatePtr>> list(const Caller& caller, const std::string& prefix,
+                                                   const std::string& after, std::size_t limit);
+  Result<std::vector<round::Event>> events(const Caller& caller, const std::string& target, Revision after,
+                                           std::size_t limit);
+
+  void barrier(const Caller& caller, const std::string& name, barrier::Command command, Duration wait,
+               Done<engine::BarrierAnswer> done);
+
+  [[nodiscard]] engine::Health health() const { return engine_.health(); }
+  [[nodiscard]] engine::Stats stats() const { return engine_.stats(); }
+
+ private:
+  engine::Engine& engine_;
+};
+
+// One line for people about a target: "2 of 3 here: eu-west, us-east; missing 1". Pure; used by lists, dashboard and
+// logs.
+std::string summary(const round::Record& record);
+
+}  // namespace syzygy::api
