@@ -7,8 +7,8 @@
 // Threads: every function may be called from any thread, several at a time; each blocks until it knows its answer or
 // gives up by the backend's own time limit. The watch callback runs on a thread of the store and must not block or call
 // the store. Failure: kUnavailable "cannot be reached now, nothing happened" | kDataLoss "corrupt, or of a newer
-// version" | kResourceExhausted "full, or read-only". A commit whose fate is not known is a CommitOutcome, not an
-// error.
+// version" | kResourceExhausted "full, or read-only" | kInvalidArgument "not a change: see check_changes". A commit
+// whose fate is not known is a CommitOutcome, not an error.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ struct Loaded {
   std::string bytes;
 };
 
-// One row of a record's history; (key, revision) is unique, and revisions of a key are appended in rising order.
+// One row of a record's history; (key, revision) is unique, revisions of a key are appended in rising order, from 1 on.
 struct HistoryRow {
   std::uint64_t revision = 0;
   std::string bytes;
@@ -47,11 +47,15 @@ struct HistoryRow {
   friend bool operator==(const HistoryRow&, const HistoryRow&) = default;
 };
 
+inline constexpr std::size_t kKeyBytesMax = 600;
+inline constexpr std::size_t kValueBytesMax = 16UZ << 20;  // of a record, and of a row of history
+
 struct Change {
-  std::string key;                  // 1 to 600 bytes, any bytes
-  std::optional<Version> expected;  // nullopt: the record must not exist yet
-  std::string bytes;
-  std::vector<HistoryRow> history;  // appended together with the record, or not at all
+  std::string key;                       // 1 to kKeyBytesMax bytes, any bytes
+  std::optional<Version> expected = {};  // nullopt: the record must not exist yet
+  std::string bytes = {};
+  std::vector<HistoryRow> history = {};  // appended together with the record, or not at all
+  std::uint64_t history_floor = 0;       // in the same commit, rows of the key with a lower revision are dropped
 };
 
 enum class CommitOutcome : std::uint8_t {
@@ -92,6 +96,7 @@ class Store {
   virtual Result<std::vector<CommitResult>> commit(std::span<const Change> changes) = 0;
 
   // Sets the one callback for hints about commits of *other* users of this store. Replaces the one before; empty: none.
+  // Once it has returned, the one before is not running and will not run again.
   virtual void watch(Hint hint) = 0;
 
   // The store's own time: what judges leases. May step; the caller keeps it from running backwards within a record.
@@ -103,5 +108,20 @@ class Store {
   // For logs and the status page, without secrets: "sqlite:/var/lib/syzygy".
   [[nodiscard]] virtual std::string describe() const = 0;
 };
+
+// What every backend refuses before it touches anything: an empty or too long key, a key twice in one call, a value
+// that is too big, history whose revisions do not rise or do not fit 63 bits. kInvalidArgument, reason
+// STORE_CHANGE_INVALID.
+Result<void> check_changes(std::span<const Change> changes);
+
+// The same refusal for a change whose history does not start above `last`, the newest revision its record ever had.
+Result<void> check_history_rises(const Change& change, std::uint64_t last);
+
+// Fresh random ids for Version: 32 and 16 lower-case hexadecimal digits.
+std::string mint_epoch();
+std::string mint_commit();
+
+// The machine's clock (CLOCK_REALTIME): now() of the stores that live on this machine.
+Instant system_now();
 
 }  // namespace syzygy
