@@ -34,8 +34,9 @@ class Service {
   // Every mutating command of round/command.h. A Join's fresh_round is filled in here.
   void submit(const Caller& caller, const std::string& target, round::Command command, Done<engine::TargetAnswer> done);
 
-  void get(const Caller& caller, const std::string& target, const std::string& epoch, Revision after, Duration wait,
-           Done<engine::TargetStatePtr> done);
+  // With a wait of 0: the present state. Else the answer once the target has moved beyond (epoch, after).
+  engine::WaitId get(const Caller& caller, const std::string& target, const std::string& epoch, Revision after,
+                     Duration wait, Done<engine::TargetStatePtr> done);
   Result<engine::SubscriptionPtr> watch(const Caller& caller, const std::string& target, const std::string& epoch,
                                         Revision after, engine::Engine::OnUpdate sink);
   Result<engine::SubscriptionPtr> watch_all(const Caller& caller, const std::string& prefix,
@@ -45,8 +46,12 @@ class Service {
   Result<std::vector<round::Event>> events(const Caller& caller, const std::string& target, Revision after,
                                            std::size_t limit);
 
-  void barrier(const Caller& caller, const std::string& name, barrier::Command command, Duration wait,
-               Done<engine::BarrierAnswer> done);
+  // An Enter without a lease of its own that waits gets one that lasts beyond the wait.
+  engine::WaitId barrier(const Caller& caller, const std::string& name, barrier::Command command, Duration wait,
+                         Done<engine::BarrierAnswer> done);
+
+  // The caller of a pending get() or barrier() is gone: its `done` gets kCancelled, unless it was called already.
+  void cancel(engine::WaitId wait) { engine_.cancel(wait); }
 
   [[nodiscard]] engine::Health health() const { return engine_.health(); }
   [[nodiscard]] engine::Stats stats() const { return engine_.stats(); }

@@ -59,6 +59,10 @@ struct BarrierAnswer {
   barrier::Reply reply;
 };
 
+// Names a pending wait for cancel(). A wait whose caller is gone should be cancelled, so that it does not count against
+// the limit until its time is over.
+using WaitId = std::uint64_t;
+
 // Ends the subscription when destroyed; after its destructor returned the sink is not called any more.
 class Subscription {
  public:
@@ -118,16 +122,20 @@ class Engine {
   virtual void submit(const TargetName& target, round::Command command, OnTarget done) = 0;
 
   // The barrier's answer as it stands at once. A caller that wants to wait passes a limit: the answer then comes when
-  // the generation is over, or with the state as it is when `wait` is.
-  virtual void submit(const std::string& barrier, barrier::Command command, Duration wait, OnBarrier done) = 0;
+  // the generation is over, or with the state as it is when `wait` is. That is never later than two thirds of the
+  // caller's lease, so that whoever asks again at once is counted all the time.
+  virtual WaitId submit(const std::string& barrier, barrier::Command command, Duration wait, OnBarrier done) = 0;
 
   // The present state (a target that nobody ever named: kNotFound TARGET_UNKNOWN).
   virtual void get(const TargetName& target, OnState done) = 0;
 
   // Like get(), but answers once the target has moved beyond `after` (or is of another epoch), or with the state as it
   // is after `wait`.
-  virtual void get_after(const TargetName& target, const std::string& epoch, Revision after, Duration wait,
-                         OnState done) = 0;
+  virtual WaitId get_after(const TargetName& target, const std::string& epoch, Revision after, Duration wait,
+                           OnState done) = 0;
+
+  // Ends a wait before its time: its callback gets kCancelled. Nothing happens if it was answered already.
+  virtual void cancel(WaitId wait) = 0;
 
   // First one update with the present state (with the events since (epoch, after) where history has them all, else with
   // `gap`), then one for each commit, in order. A target that nobody named yet: the first update comes with its first
