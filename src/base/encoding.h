@@ -17,6 +17,7 @@ class Writer {
   void signed_number(std::int64_t value);  // zigzag
   void boolean(bool value) { number(value ? 1 : 0); }
   void string(std::string_view value);
+  void append(std::string_view encoded) { bytes_.append(encoded); }  // fields that another Writer wrote
   [[nodiscard]] const std::string& bytes() const& { return bytes_; }
   [[nodiscard]] std::string bytes() && { return std::move(bytes_); }
 

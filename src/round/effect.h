@@ -52,8 +52,9 @@ struct Event {
   State from = State::kGathering;  // kRoundMoved
   State to = State::kGathering;    // kRoundMoved
   Token token;
-  std::string text;
-  std::string actor;
+  std::string text;   // for people: why, or what
+  std::string actor;  // of an operator's action
+  std::string data;   // for the fold: what the event says beyond the fields above (history.h)
 
   friend bool operator==(const Event&, const Event&) = default;
 };

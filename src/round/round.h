@@ -119,6 +119,7 @@ struct Run {
   PartyName party;
   Token token;
   bool fenced = false;
+  bool ended = false;  // its session is confirmed to have ended: nothing of it can still happen
 
   friend bool operator==(const Run&, const Run&) = default;
 };
@@ -217,7 +218,7 @@ struct Pin {
   friend bool operator==(const Pin&, const Pin&) = default;
 };
 
-// The answer to a request, kept so that a retry of it is answered alike.
+// What a request came to. kRefused changed nothing and is not kept: its retry is judged anew.
 enum class Verdict : std::uint8_t {
   kWait,
   kNothingPending,
@@ -229,10 +230,10 @@ enum class Verdict : std::uint8_t {
   kStop,
   kDone,
   kEvidence,
-  kEnded,
   kRefused,
 };
 
+// The answer to the last request of an incarnation, kept so that a retry of it is answered alike.
 struct Answered {
   std::uint64_t sequence = 0;
   std::string digest;  // of the command's body
@@ -241,7 +242,6 @@ struct Answered {
   std::size_t from_step = 0;
   Token token;
   std::string notice;
-  std::optional<Error> error;  // kRefused
   Instant keep_until;
 
   friend bool operator==(const Answered&, const Answered&) = default;
@@ -289,7 +289,8 @@ struct Settings {
   std::size_t parties_max = 1'000;
   std::size_t members_max = 4'000;  // of one round, replaced and departed incarnations included
   std::size_t gathering_max = 64;
-  std::size_t lingering_max = 64;  // finished rounds kept at once: the oldest retire first
+  std::size_t lingering_max = 64;     // finished rounds kept at once: the oldest retire first
+  std::size_t requests_max = 10'000;  // processes whose last request is remembered
 };
 
 }  // namespace syzygy::round

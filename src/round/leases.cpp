@@ -1,0 +1,194 @@
+// Time: leases, deadlines, grace after a restart, and when to look again.
+#include <algorithm>
+
+#include "round/rules.h"
+#include "round/view.h"
+
+namespace syzygy::round {
+namespace {
+
+void lapse(Draft& draft, Round& round) {
+  for (Member& member : round.members) {
+    if (member.standing != Standing::kLive) continue;
+    const bool waited_enough = round.state == State::kGathering && member.deadline <= draft.now;
+    if (!waited_enough && member.lease_until > draft.now) continue;
+    member.standing = Standing::kLapsed;
+    draft.note(EventKind::kPartyLapsed, &round, member).text =
+        waited_enough ? "its deadline is over" : "its lease is over";
+  }
+}
+
+void end_grant(Draft& draft, Round& round) {
+  if (!round.grant || round.grant->lease_until + lock_delay(round, draft.settings) > draft.now) return;
+  draft.recover(round, "the lease of the applier " + round.grant->party.value + " is over");
+}
+
+void end_unconfirmed_sever(Draft& draft, Round& round) {
+  if (!round.sever || round.sever->confirm_by > draft.now || !holds_target(round.state) ||
+      round.state == State::kIndeterminate) {
+    return;
+  }
+  Outcome outcome;
+  outcome.message = "severed by " + round.sever->actor + " (" + round.sever->reason +
+                    "), but nobody confirmed that its run has ended; look at the database, then: syzygy resolve";
+  if (round.last_run) {
+    outcome.applier = round.last_run->party;
+    outcome.token = round.last_run->token;
+  }
+  draft.conclude(round, State::kIndeterminate, std::move(outcome));
+}
+
+void expire_if_empty(Draft& draft, Round& round) {
+  if (round.state != State::kGathering) return;
+  if (std::ranges::any_of(round.members, [](const Member& m) { return m.standing == Standing::kLive; })) return;
+  draft.end(round, State::kExpired, "nobody waits here any more");
+}
+
+void retire(Draft& draft, const Round& round) { draft.note(EventKind::kRoundRetired, &round).to = round.state; }
+
+}  // namespace
+
+Duration lock_delay(const Round& round, const Settings& settings) {
+  // Nothing runs before the claim is complete, and a fenced run is kept out by its fence.
+  const bool unfenced = round.grant && round.grant->claimed && !round.grant->fenced;
+  return unfenced ? settings.lock_delay_unfenced : Duration{0};
+}
+
+void end_what_is_over(Draft& draft) {
+  Record& record = draft.record;
+  bool excuse_ended = false;
+  for (auto excuse = record.excuses.begin(); excuse != record.excuses.end();) {
+    if (excuse->second.until > draft.now) {
+      ++excuse;
+      continue;
+    }
+    draft.note(EventKind::kExcuseEnded).party = excuse->first;
+    excuse = record.excuses.erase(excuse);
+    excuse_ended = true;
+  }
+  if (excuse_ended) supersede_requorumed(draft, "an excuse has ended, and with it the effective quorum changed");
+
+  for (Round& round : record.rounds) {
+    if (is_final(round.state)) continue;
+    lapse(draft, round);
+    end_grant(draft, round);
+    end_unconfirmed_sever(draft, round);
+    expire_if_empty(draft, round);
+  }
+  std::erase_if(record.guests, [&](const Member& guest) {
+    if (guest.lease_until > draft.now) return false;
+    draft.note(EventKind::kPartyLapsed, nullptr, guest).text = "it had come to look";
+    return true;
+  });
+  std::size_t lingering = static_cast<std::size_t>(
+      std::ranges::count_if(record.rounds, [](const Round& round) { return is_final(round.state); }));
+  std::erase_if(record.rounds, [&](const Round& round) {
+    if (!is_final(round.state)) return false;
+    if (round.linger_until > draft.now && lingering <= draft.settings.lingering_max) return false;
+    --lingering;
+    retire(draft, round);
+    return true;
+  });
+}
+
+Reply on_renew(Draft& draft, const Renew& renew) {
+  Reply reply;
+  bool known = false;
+  const auto keep = [&](Member& member) {
+    member.lease_until = draft.now + member.lease_ttl;
+    member.graced = false;
+    reply.lease_until = member.lease_until;
+  };
+  for (Round& round : draft.record.rounds) {
+    for (Member& member : round.members) {
+      if (member.incarnation != renew.incarnation) continue;
+      known = true;
+      if (is_final(round.state) || member.standing == Standing::kLeft) continue;
+      if (member.standing == Standing::kLapsed) {
+        if (round.state == State::kGathering && member.deadline <= draft.now) continue;
+        member.standing = Standing::kLive;
+        draft.note(EventKind::kPartyRevived, &round, member);
+      }
+      keep(member);
+      reply.round = round.id;
+    }
+  }
+  for (Member& guest : draft.record.guests) {
+    if (guest.incarnation != renew.incarnation) continue;
+    known = true;
+    keep(guest);
+  }
+  for (Round& round : draft.record.rounds) {
+    // A lease that has ended may revive the member, never the applier.
+    if (!round.grant || round.grant->incarnation != renew.incarnation || round.grant->token != renew.token ||
+        round.grant->lease_until <= draft.now) {
+      continue;
+    }
+    round.grant->lease_until = draft.now + round.grant->lease_ttl;
+    round.grant->graced = false;
+    reply.token = round.grant->token;
+    reply.lease_until = round.grant->lease_until;
+    reply.round = round.id;
+  }
+  if (!known) {
+    return refused(ErrorCode::kNotFound, "MEMBER_UNKNOWN",
+                   "no round of target " + draft.record.target.value + " knows this process; join again",
+                   {{"target", draft.record.target.value}});
+  }
+  reply.verdict = Verdict::kDone;
+  return reply;
+}
+
+void on_grace(Draft& draft, const Grace& grace) {
+  if (draft.record.graced_boot == grace.boot) return;
+  draft.record.graced_boot = grace.boot;
+  std::size_t extended = 0;
+  const auto extend = [&](auto& holder) {
+    // Once per lease: only a real renewal earns the next grace, so that a crash loop cannot keep the dead alive.
+    if (holder.graced || holder.lease_until >= draft.now + holder.lease_ttl) return;
+    holder.lease_until = draft.now + holder.lease_ttl;
+    holder.graced = true;
+    ++extended;
+  };
+  for (Round& round : draft.record.rounds) {
+    if (is_final(round.state)) continue;
+    for (Member& member : round.members) {
+      if (member.standing == Standing::kLive) extend(member);
+    }
+    if (round.grant) extend(*round.grant);
+  }
+  for (Member& guest : draft.record.guests) extend(guest);
+  if (extended > 0) draft.note(EventKind::kGraceGiven).text = std::to_string(extended) + " leases, after a restart";
+}
+
+std::optional<Instant> next_wake(const Record& record, const Settings& settings) {
+  std::optional<Instant> next;
+  const auto at = [&](Instant when) {
+    if (!next || when < *next) next = when;
+  };
+  const auto at_future = [&](Instant when) {
+    if (when > record.now) at(when);
+  };
+  for (const auto& [party, excuse] : record.excuses) at(excuse.until);
+  for (const Round& round : record.rounds) {
+    if (is_final(round.state)) {
+      at(round.linger_until);
+      continue;
+    }
+    for (const Member& member : round.members) {
+      if (member.standing != Standing::kLive) continue;
+      at(member.lease_until);
+      if (round.state == State::kGathering) at(member.deadline);
+      at_future(member.declined_until);
+    }
+    if (round.grant) at(round.grant->lease_until + lock_delay(round, settings));
+    if (round.sever && round.state != State::kIndeterminate) at(round.sever->confirm_by);
+  }
+  for (const Member& guest : record.guests) {
+    at(guest.lease_until);
+    at_future(guest.declined_until);
+  }
+  return next;
+}
+
+}  // namespace syzygy::round

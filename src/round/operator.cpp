@@ -1,0 +1,213 @@
+// What an operator does: sever, resolve, pin, excuse, rebind. Every one of it is an event that names who and why.
+#include "round/history.h"
+#include "round/rules.h"
+
+namespace syzygy::round {
+namespace {
+
+Reply done(const Round& round) {
+  Reply reply;
+  reply.verdict = Verdict::kDone;
+  reply.round = round.id;
+  return reply;
+}
+
+Reply no_such_round(const Record& record, const RoundId& id) {
+  return refused(ErrorCode::kNotFound, "ROUND_UNKNOWN",
+                 "target " + record.target.value + " has no round " + id.value + "; see syzygy status --target " +
+                     record.target.value);
+}
+
+void sever_one(Draft& draft, Round& round, const SeverRound& command) {
+  const std::string why = "severed by " + command.actor + ": " + command.reason;
+  if (round.state == State::kGathering) return draft.end(round, State::kDissolved, why);
+  if (round.sever) return;  // the first one stands
+  round.sever = Sever{command.actor, command.reason, draft.now, {}};
+  const Duration lease = round.grant ? round.grant->lease_ttl : draft.settings.lease;
+  const bool unfenced = round.last_run && !round.last_run->fenced;
+  round.sever->confirm_by = draft.now + lease + (unfenced ? draft.settings.lock_delay_unfenced : Duration{0});
+  Event& event = draft.note(EventKind::kSevered, &round);
+  event.text = command.reason;
+  event.actor = command.actor;
+  // Nothing of it ever ran, or what ran is confirmed to have ended: there is nothing to wait for.
+  if (!round.last_run || (round.state == State::kRecovering && round.last_run->ended)) {
+    Outcome outcome;
+    outcome.message = why + (round.last_run ? "" : "; nothing was applied");
+    draft.conclude(round, State::kFailed, std::move(outcome));
+  }
+}
+
+}  // namespace
+
+Reply on_sever(Draft& draft, const SeverRound& sever) {
+  Record& record = draft.record;
+  std::vector<RoundId> chosen;
+  if (!sever.round.empty()) {
+    const Round* round = draft.find(sever.round);
+    if (round == nullptr) return no_such_round(record, sever.round);
+    if (is_final(round->state)) {
+      return refused(ErrorCode::kFailedPrecondition, "ROUND_ENDED",
+                     "round " + round->id.value + " has ended already: " + std::string(to_string(round->state)));
+    }
+    chosen.push_back(round->id);
+  } else if (const Round* held = draft.holder()) {
+    chosen.push_back(held->id);
+  } else {
+    for (const Round& round : record.rounds) {
+      if (round.state == State::kGathering) chosen.push_back(round.id);
+    }
+  }
+  if (chosen.empty()) {
+    return refused(ErrorCode::kNotFound, "NOTHING_TO_SEVER",
+                   "no round of target " + record.target.value + " gathers or applies");
+  }
+  if (draft.find(chosen.front())->state == State::kIndeterminate) {
+    return refused(ErrorCode::kFailedPrecondition, "ROUND_INDETERMINATE",
+                   "round " + chosen.front().value + " is INDETERMINATE: there is nothing to stop; use syzygy resolve");
+  }
+  Reply reply;
+  reply.verdict = Verdict::kDone;
+  reply.rounds = chosen;
+  reply.round = chosen.front();
+  for (const RoundId& id : chosen) sever_one(draft, *draft.find(id), sever);
+  return reply;
+}
+
+Reply on_resolve_begin(Draft& draft, const ResolveBegin& begin) {
+  Record& record = draft.record;
+  Round* round = draft.find(begin.round);
+  if (round == nullptr) return no_such_round(record, begin.round);
+  if (round->state != State::kIndeterminate) {
+    return refused(ErrorCode::kFailedPrecondition, "NOT_INDETERMINATE",
+                   "round " + round->id.value + " is " + std::string(to_string(round->state)) +
+                       "; only INDETERMINATE is resolved");
+  }
+  if (begin.seen < round->outcome->revision || begin.seen > record.revision) {
+    return refused(ErrorCode::kAborted, "REVISION_STALE",
+                   "you saw revision " + std::to_string(begin.seen.value) + ", but the round became INDETERMINATE at " +
+                       std::to_string(round->outcome->revision.value) + " and the target is at " +
+                       std::to_string(record.revision.value) + "; look again with syzygy status");
+  }
+  record.token = record.token.next();
+  round->resolution = Resolution{begin.request.incarnation, begin.actor, record.token};
+  Event& event = draft.note(EventKind::kResolutionBegun, round);
+  event.token = record.token;
+  event.actor = begin.actor;
+  event.text = begin.reason;
+  Reply reply = done(*round);
+  reply.token = record.token;
+  return reply;
+}
+
+Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish) {
+  Record& record = draft.record;
+  Round* round = draft.find(finish.round);
+  if (round == nullptr) return no_such_round(record, finish.round);
+  if (round->state != State::kIndeterminate || !round->resolution || round->resolution->token != finish.token ||
+      round->resolution->incarnation != finish.request.incarnation) {
+    return refused(ErrorCode::kAborted, "RESOLUTION_STALE",
+                   "round " + round->id.value + " is " + std::string(to_string(round->state)) +
+                       ", and this resolution does not hold its token; begin again with syzygy resolve");
+  }
+  Outcome outcome;
+  outcome.applier = round->last_run ? round->last_run->party : PartyName{};
+  outcome.token = finish.token;
+  outcome.message = "resolved by " + finish.actor + ": " + finish.reason;
+  if (finish.claimed && finish.found && finish.found->round == round->id) {
+    outcome.message = "this round's outcome stood in the target; " + outcome.message;
+    outcome.in_target = true;
+    outcome.token = finish.found->token;
+    draft.conclude(*round, finish.found->state, std::move(outcome));
+    draft.events.back().actor = finish.actor;
+    return done(*draft.find(finish.round));
+  }
+  if (finish.verdict != State::kSucceeded && finish.verdict != State::kFailed) {
+    return refused(ErrorCode::kInvalidArgument, "VERDICT_INVALID", "a resolution is SUCCEEDED or FAILED");
+  }
+  if (record.binding && !finish.claimed && !finish.attest_database_gone) {
+    return refused(
+        ErrorCode::kFailedPrecondition, "CLAIM_REQUIRED",
+        "the fence of this target was not claimed; pass --database, or --attest-database-gone if it no longer exists");
+  }
+  if (!finish.attest_stopped && !finish.attest_database_gone) {
+    return refused(ErrorCode::kFailedPrecondition, "ATTESTATION_REQUIRED",
+                   "the target holds no outcome of round " + round->id.value +
+                       "; make sure that processes and sessions of the lost run are gone, then pass --attest-stopped");
+  }
+  draft.conclude(*round, finish.verdict, std::move(outcome));
+  for (auto event = draft.events.rbegin(); event != draft.events.rend(); ++event) {
+    if (event->kind == EventKind::kRoundMoved && event->round == finish.round) {
+      event->actor = finish.actor;
+      break;
+    }
+  }
+  return done(*draft.find(finish.round));
+}
+
+Reply on_set_target(Draft& draft, const SetTarget& set) {
+  Record& record = draft.record;
+  if (set.excuse && set.excuse_for.count() > 0) {
+    // A roster that is excused to the last party could be completed by nobody.
+    const Quorum* roster = record.pin && !record.pin->quorum.roster.empty() ? &record.pin->quorum : nullptr;
+    if (roster != nullptr) {
+      std::set<PartyName> left = roster->roster;
+      for (const auto& [party, excuse] : record.excuses) left.erase(party);
+      left.erase(*set.excuse);
+      if (left.empty()) {
+        return refused(
+            ErrorCode::kFailedPrecondition, "ROSTER_EMPTY",
+            "excusing " + set.excuse->value + " would leave nobody of the pinned roster; change the pin instead");
+      }
+    }
+    if (!record.excuses.contains(*set.excuse) && record.excuses.size() >= draft.settings.parties_max) {
+      return refused(
+          ErrorCode::kResourceExhausted, "EXCUSES_LIMIT",
+          "target " + record.target.value + " has " + std::to_string(record.excuses.size()) + " excuses already");
+    }
+  }
+  if (set.rebind && draft.holder() != nullptr) {
+    return refused(ErrorCode::kFailedPrecondition, "TARGET_BUSY",
+                   "target " + record.target.value + " is held by round " + draft.holder()->id.value +
+                       "; rebind it when that has ended, or sever or resolve it first");
+  }
+  if (set.change_pin) {
+    if (set.pin) {
+      record.pin = Pin{*set.pin, set.actor, set.reason};
+    } else {
+      record.pin.reset();
+    }
+    Event& event = draft.note(EventKind::kPinSet);
+    event.actor = set.actor;
+    event.text = (set.pin ? "quorum " + describe(*set.pin) : "no pin") + (set.reason.empty() ? "" : ": " + set.reason);
+    event.data = pin_data(set.pin);
+  }
+  if (set.excuse) {
+    const bool was = record.excuses.contains(*set.excuse);
+    if (set.excuse_for.count() > 0) {
+      record.excuses[*set.excuse] = Excuse{draft.now + set.excuse_for, set.reason, set.actor};
+      Event& event = draft.note(EventKind::kExcused);
+      event.party = *set.excuse;
+      event.actor = set.actor;
+      event.text = set.reason;
+    } else if (was) {
+      record.excuses.erase(*set.excuse);
+      Event& event = draft.note(EventKind::kExcuseEnded);
+      event.party = *set.excuse;
+      event.actor = set.actor;
+      event.text = set.reason;
+    }
+  }
+  if (set.rebind) {
+    record.binding = set.rebind;
+    Event& event = draft.note(EventKind::kBound);
+    event.actor = set.actor;
+    event.text = "rebound to database " + set.rebind->database + ": " + set.reason;
+    event.data = binding_data(*set.rebind);
+  }
+  supersede_requorumed(draft, "the pin or an excuse changed the effective quorum");
+  Reply reply;
+  reply.verdict = Verdict::kDone;
+  return reply;
+}
+
+}  // namespace syzygy::round

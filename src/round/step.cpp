@@ -1,0 +1,163 @@
+#include "round/step.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "base/sha256.h"
+#include "round/election.h"
+#include "round/invariants.h"
+#include "round/rules.h"
+
+namespace syzygy::round {
+namespace {
+
+const RequestId* request_of(const Command& command) {
+  return std::visit(
+      [](const auto& c) -> const RequestId* {
+        if constexpr (requires { c.request; }) {
+          return &c.request;
+        } else {
+          return nullptr;
+        }
+      },
+      command);
+}
+
+// The same body has the same digest, whatever fresh id the daemon put into this attempt of it.
+std::string digest_of(const Command& command) {
+  if (const Join* join = std::get_if<Join>(&command)) {
+    Join plain = *join;
+    plain.fresh_round = RoundId{};
+    return sha256_hex(encode(Command{std::move(plain)})).substr(0, 32);
+  }
+  return sha256_hex(encode(command)).substr(0, 32);
+}
+
+// The lease of the incarnation as it is stored: what a retried join is told.
+std::optional<Instant> lease_of(const Record& record, const IncarnationId& incarnation) {
+  for (const Round& round : record.rounds) {
+    if (is_final(round.state)) continue;
+    for (const Member& member : round.members) {
+      if (member.incarnation == incarnation && member.standing == Standing::kLive) return member.lease_until;
+    }
+  }
+  for (const Member& guest : record.guests) {
+    if (guest.incarnation == incarnation) return guest.lease_until;
+  }
+  return std::nullopt;
+}
+
+std::optional<Reply> repeated(const Draft& draft, const RequestId& request, const std::string& digest) {
+  const auto before = draft.record.answered.find(request.incarnation);
+  if (before == draft.record.answered.end()) {
+    if (draft.record.answered.size() < draft.settings.requests_max) return std::nullopt;
+    return refused(ErrorCode::kResourceExhausted, "REQUESTS_LIMIT",
+                   "target " + draft.record.target.value + " remembers the requests of " +
+                       std::to_string(draft.settings.requests_max) + " processes, which is the limit; try again later");
+  }
+  const Answered& last = before->second;
+  if (request.sequence > last.sequence) return std::nullopt;
+  if (request.sequence < last.sequence) {
+    return refused(ErrorCode::kFailedPrecondition, "REQUEST_OLD",
+                   "request " + std::to_string(request.sequence) + " of this process comes after its request " +
+                       std::to_string(last.sequence) + " was executed; it is not executed any more");
+  }
+  if (digest != last.digest) {
+    return refused(ErrorCode::kFailedPrecondition, "REQUEST_REUSED",
+                   "request " + std::to_string(request.sequence) + " of this process was executed with another body");
+  }
+  Reply reply;
+  reply.verdict = last.verdict;
+  reply.round = last.round;
+  reply.from_step = last.from_step;
+  reply.token = last.token;
+  reply.notice = last.notice;
+  reply.lease_until = lease_of(draft.record, request.incarnation);
+  return reply;
+}
+
+Reply execute(Draft& draft, const Command& command) {
+  return std::visit(
+      [&](const auto& c) -> Reply {
+        using C = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<C, Join>) return on_join(draft, c);
+        if constexpr (std::is_same_v<C, Renew>) return on_renew(draft, c);
+        if constexpr (std::is_same_v<C, Confirm>) return on_confirm(draft, c);
+        if constexpr (std::is_same_v<C, Progressed>) return on_progress(draft, c);
+        if constexpr (std::is_same_v<C, Report>) return on_report(draft, c);
+        if constexpr (std::is_same_v<C, Leave>) return on_leave(draft, c);
+        if constexpr (std::is_same_v<C, SeverRound>) return on_sever(draft, c);
+        if constexpr (std::is_same_v<C, ResolveBegin>) return on_resolve_begin(draft, c);
+        if constexpr (std::is_same_v<C, ResolveFinish>) return on_resolve_finish(draft, c);
+        if constexpr (std::is_same_v<C, SetTarget>) return on_set_target(draft, c);
+        return Reply{};  // Tick, Grace: time was looked at before
+      },
+      command);
+}
+
+void remember(Draft& draft, const Command& command, const RequestId& request, std::string digest, const Reply& reply) {
+  Answered& answered = draft.record.answered[request.incarnation];
+  answered = Answered{request.sequence, std::move(digest), reply.verdict, reply.round,
+                      reply.from_step,  reply.token,       reply.notice,  {}};
+  Instant until = draft.now;
+  if (const Join* join = std::get_if<Join>(&command)) {
+    until = until + (join->timeout.count() > 0 ? join->timeout : draft.settings.wait_default);
+  }
+  answered.keep_until = until + draft.settings.linger;
+}
+
+Reply answer(Draft& draft, const Command& command) {
+  const RequestId* request = request_of(command);
+  if (request == nullptr) return execute(draft, command);
+  std::string digest = digest_of(command);
+  if (auto again = repeated(draft, *request, digest)) return *again;
+  Reply reply = execute(draft, command);
+  // A refusal changed nothing, so its retry is judged anew.
+  if (reply.verdict != Verdict::kRefused) remember(draft, command, *request, std::move(digest), reply);
+  return reply;
+}
+
+bool same_but_for_time(const Record& a, Record b) {
+  b.now = a.now;
+  return a == b;
+}
+
+}  // namespace
+
+Decision step(Record record, std::span<const Command> commands, Instant now, const Settings& settings) {
+  const Record before = record;
+  Decision decision;
+  decision.record = std::move(record);
+  Record& changing = decision.record;
+  changing.now = std::max(changing.now, now);
+  Draft draft(changing, changing.now, settings);
+  decision.replies.resize(commands.size());
+
+  // Grace before anything is judged; then what time has ended; then reports, which may tell how a lost run ended; then
+  // the rest.
+  for (const Command& command : commands) {
+    if (const Grace* grace = std::get_if<Grace>(&command)) on_grace(draft, *grace);
+  }
+  end_what_is_over(draft);
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (std::holds_alternative<Report>(commands[i])) decision.replies[i] = answer(draft, commands[i]);
+  }
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (!std::holds_alternative<Report>(commands[i])) decision.replies[i] = answer(draft, commands[i]);
+  }
+  end_what_is_over(draft);  // a round that everybody left
+  elect(draft);
+  compare_gatherings(draft);
+
+  if (!same_but_for_time(before, changing)) {
+    std::erase_if(changing.answered, [&](const auto& entry) { return entry.second.keep_until <= changing.now; });
+    decision.changed = true;
+  }
+  decision.events = std::move(draft.events);
+  decision.wake_at = next_wake(changing, settings);
+  decision.broken =
+      draft.broken.empty() ? broken_invariant(before, changing, decision.events) : std::move(draft.broken);
+  return decision;
+}
+
+}  // namespace syzygy::round

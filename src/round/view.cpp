@@ -1,0 +1,122 @@
+#include "round/view.h"
+
+#include <algorithm>
+
+#include "round/election.h"
+
+namespace syzygy::round {
+
+std::string_view to_string(State state) {
+  switch (state) {
+    case State::kGathering:
+      return "GATHERING";
+    case State::kElected:
+      return "ELECTED";
+    case State::kApplying:
+      return "APPLYING";
+    case State::kRecovering:
+      return "RECOVERING";
+    case State::kSucceeded:
+      return "SUCCEEDED";
+    case State::kFailed:
+      return "FAILED";
+    case State::kIndeterminate:
+      return "INDETERMINATE";
+    case State::kExpired:
+      return "EXPIRED";
+    case State::kDissolved:
+      return "DISSOLVED";
+    case State::kSuperseded:
+      return "SUPERSEDED";
+  }
+  return "UNKNOWN";
+}
+
+const Member* counting_member(const Round& round, const PartyName& party) {
+  const Member* newest = nullptr;
+  for (const Member& member : round.members) {
+    if (member.party == party && member.standing == Standing::kLive &&
+        (newest == nullptr || member.order > newest->order)) {
+      newest = &member;
+    }
+  }
+  return newest;
+}
+
+MemberStanding standing_of(const Record& record, const Round& r, const Member& member) {
+  if (member.standing == Standing::kLeft) return MemberStanding::kLeft;
+  if (member.standing == Standing::kLapsed) return MemberStanding::kLapsed;
+  if (counting_member(r, member.party) != &member) return MemberStanding::kReplaced;
+  if (record.excuses.contains(member.party)) return MemberStanding::kExcused;
+  if (!r.effective.roster.empty() && !r.effective.roster.contains(member.party)) return MemberStanding::kSurplus;
+  return MemberStanding::kCounted;
+}
+
+std::vector<PartyName> counted(const Record& record, const Round& r) {
+  std::vector<const Member*> members;
+  for (const Member& member : r.members) {
+    if (member.standing != Standing::kLive || record.excuses.contains(member.party)) continue;
+    if (!r.effective.roster.empty() && !r.effective.roster.contains(member.party)) continue;
+    members.push_back(&member);
+  }
+  std::ranges::sort(members, {}, [](const Member* m) { return m->order; });
+  std::set<PartyName> seen;
+  std::vector<PartyName> parties;
+  for (const Member* member : members) {
+    if (seen.insert(member->party).second) parties.push_back(member->party);
+  }
+  return parties;
+}
+
+std::vector<PartyName> missing(const Record& record, const Round& r) {
+  std::set<PartyName> absent = r.effective.roster;
+  for (const PartyName& party : counted(record, r)) absent.erase(party);
+  return {absent.begin(), absent.end()};
+}
+
+bool quorum_complete(const Record& record, const Round& r) {
+  // The roster's members are distinct, so that all of it is there exactly when as many count as it has.
+  return r.effective.parties > 0 && counted(record, r).size() >= r.effective.parties;
+}
+
+std::string waits_for(const Record& record, const Round& r, Instant now) {
+  if (r.state == State::kRecovering) {
+    return r.sever ? "it was severed; its end is not confirmed yet"
+                   : "the applier was lost; somebody able to look is awaited";
+  }
+  if (r.state != State::kGathering || !quorum_complete(record, r)) return {};
+  if (const Round* holding = holder(record)) {
+    return "the target is held by round " + holding->id.value + ", which is " + std::string(to_string(holding->state));
+  }
+  if (first_applier(record, r, now) != nullptr) return {};
+  return "nobody who is here may apply";
+}
+
+std::string first_difference(const Plan& a, const Plan& b) {
+  if (a.stage != b.stage) {
+    return "stage " + std::string(to_string(a.stage)) + " against " + std::string(to_string(b.stage));
+  }
+  if (a.opaque != b.opaque) return "one of the plans is opaque";
+  if (a.on_applier_lost != b.on_applier_lost) return "what becomes of the plan when its applier is lost";
+  const std::size_t common = std::min(a.steps.size(), b.steps.size());
+  for (std::size_t i = 0; i < common; ++i) {
+    const Step& x = a.steps[i];
+    const Step& y = b.steps[i];
+    if (x == y) continue;
+    if (x.id != y.id) return "step " + std::to_string(i + 1) + ": " + x.id.value + " against " + y.id.value;
+    if (x.content != y.content) return "step " + x.id.value + ": its text differs";
+    return "step " + x.id.value + ": its direction, stage or transaction mode differs";
+  }
+  if (a.steps.size() == b.steps.size()) return "no step";
+  const Plan& longer = a.steps.size() > b.steps.size() ? a : b;
+  return "step " + longer.steps[common].id.value + ": only one of the plans has it";
+}
+
+const Round* holder(const Record& record) {
+  for (const Round& round : record.rounds) {
+    if (holds_target(round.state)) return &round;
+  }
+  return nullptr;
+}
+
+}  // namespace syzygy::round
