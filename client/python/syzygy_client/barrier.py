@@ -154,6 +154,8 @@ class BarrierClient:
         except ssl.SSLError as error:
             hint = ": it does not seem to speak TLS, try http://" if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE") else ""
             raise _Trouble(f"TLS failed ({error.reason or 'connection ended'}){hint}") from None
+        except http.client.RemoteDisconnected:
+            raise _Trouble("it closed the connection without an answer") from None
         except (http.client.HTTPException, UnicodeError) as error:
             hint = "no HTTP answer; is this the daemon's gRPC port, or one that wants https://?"
             raise _Trouble(f"{hint} ({type(error).__name__})") from None

@@ -214,11 +214,12 @@ class RefusalTest(BarrierTest):
         self.assertNotIn("\x1b", str(self.refused(problem(400, "\x1b[2J gone"))))
 
     def test_no_http_at_all(self) -> None:
-        for content in (b"", b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200):
+        for content in (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200):
             server = BytesServer(content)
             self.addCleanup(server.close)
             error = self.fails(self.client(server.url, connect_timeout=1), Unavailable)
             self.assertIn(server.url, str(error))
+            self.assertIn("gRPC port", str(error))
 
 
 class TlsTest(BarrierTest):
