@@ -1,12 +1,11 @@
 // meaning.h - what a statement does, in words that both dialects share: which action, on which object.
 //
-// This is what the stage engine and the hazard rules judge; none of them sees a parse tree. PostgreSQL statements are
-// read from libpg_query's tree, SQLite's from their tokens. What could not be read is `kUnknown` with the reason in
-// `note`: never a guess.
+// This is what the stage engine and the hazard rules judge; none of them sees a parse tree. PostgreSQL's statements are
+// read from libpg_query's tree (postgres_meaning.cpp), SQLite's from their tokens (sqlite_meaning.cpp). What could not
+// be read is kUnknown with the reason in `note`: never a guess.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,54 +31,53 @@ enum class ObjectKind : std::uint8_t {
   kExtension,
   kDatabase,
   kRole,
-  kPublication,
-  kSubscription,
-  kOther,  // collation, operator, cast, statistics, event trigger, foreign server ...
+  kOther,  // operator, cast, publication, statistics, foreign server ...
 };
 
 enum class ActionKind : std::uint8_t {
-  // schema
-  kCreate,   // object
-  kReplace,  // CREATE OR REPLACE: view, function, trigger
-  kDrop,     // object
-  kRename,   // object; `part` is set when a column, constraint, enum value or attribute is what is renamed
-  kSetSchema,
-  kAddColumn,        // part: column; flags below
-  kDropColumn,       // part
-  kAlterColumnType,  // part, type
-  kSetNotNull,       // part
-  kDropNotNull,      // part
-  kSetDefault,       // part
-  kDropDefault,      // part
-  kAddConstraint,    // part: its name; constraint
-  kDropConstraint,   // part
+  // what exists
+  kCreate,
+  kReplace,  // CREATE OR REPLACE of a view, function, trigger
+  kDrop,
+  kRename,     // of the object; where `part` is set, of its column, constraint, enum value or attribute
+  kSetSchema,  // moves it, which renames it for who qualifies the name
+  // what a table, type or domain is made of
+  kAddColumn,
+  kDropColumn,
+  kAlterColumnType,
+  kSetNotNull,
+  kDropNotNull,
+  kSetDefault,
+  kDropDefault,  // also SET DEFAULT NULL, DROP IDENTITY, DROP EXPRESSION
+  kAddConstraint,
+  kDropConstraint,
   kValidateConstraint,
-  kAddEnumValue,  // part: the value
+  kAddEnumValue,
   kAttachPartition,
   kDetachPartition,
-  kAlterOther,  // storage, options, owner, statistics, comments ...: no effect on what code can do
-  kRestrict,    // enables what refuses rows or access: row security, REVOKE, trigger/rule enabling
+  kAlterOther,  // owner, storage, options, comments: nothing that code could notice
+  // who may do what
   kGrant,
-  kReindex,
+  kRestrict,  // REVOKE, row security
   // data
   kInsert,
   kUpdate,
   kDelete,
   kTruncate,
-  kCopy,
   kSelect,
-  // control
-  kOpaque,  // DO, CALL, EXECUTE: anything may be inside
+  // neither
+  kReindex,
+  kMaintenance,  // VACUUM, ANALYZE, CLUSTER, REFRESH ...
+  kSession,      // SET, LOCK, PRAGMA, NOTIFY ...: nothing that outlives the session
   kBegin,
   kCommit,
   kRollback,
-  kSavepoint,    // SAVEPOINT, RELEASE, ROLLBACK TO: cannot end the transaction
-  kSession,      // SET, RESET, PRAGMA, LOCK, NOTIFY ...: nothing that lasts
-  kMaintenance,  // VACUUM, ANALYZE, CLUSTER, CHECKPOINT, REFRESH
-  kUnknown,
+  kSavepoint,  // SAVEPOINT, RELEASE, ROLLBACK TO: none of them can end the transaction
+  kOpaque,     // DO, CALL, a function of the user's, rules, enabling and disabling triggers: anything may follow
+  kUnknown,    // not understood
 };
 
-enum class ConstraintKind : std::uint8_t { kNone, kCheck, kForeignKey, kUnique, kPrimaryKey, kExclude };
+enum class ConstraintKind : std::uint8_t { kNone, kCheck, kForeignKey, kUnique, kPrimaryKey, kExclude, kTrigger };
 
 struct ObjectName {
   ObjectKind kind = ObjectKind::kNone;
@@ -92,37 +90,39 @@ struct ObjectName {
 struct Action {
   ActionKind kind = ActionKind::kUnknown;
   ObjectName object;
-  std::string part;  // column, constraint, enum value: what of the object
-  std::string type;  // of an added or altered column, as the grammar spells it ("pg_catalog.varchar(20)")
-  ConstraintKind constraint = ConstraintKind::kNone;
-  std::string new_name;          // of a rename
-  bool not_null = false;         // of an added column (PRIMARY KEY implies it)
-  bool has_default = false;      // of an added column: DEFAULT, identity, serial or GENERATED gives old inserts a value
-  bool not_valid = false;        // of a constraint
-  bool concurrently = false;     // of an index, a reindex, a detach, a refresh
-  bool if_exists = false;        // IF EXISTS or IF NOT EXISTS
-  bool unique = false;           // of an index
-  bool temporary = false;        // of a created table or view
-  bool default_is_null = false;  // SET DEFAULT NULL, which is DROP DEFAULT
-  std::string note;              // for messages: why unknown, or what exactly ("ALTER TABLE ... CLUSTER ON")
+  ObjectName on;     // the table of an index, trigger, policy or rule
+  std::string part;  // the column, constraint or enum value of the object
+  std::string new_name;
+  std::string type;                                   // of an added or altered column: "varchar(20)", "public.mood"
+  ConstraintKind constraint = ConstraintKind::kNone;  // added; of a column or an index: kUnique, kPrimaryKey ...
+  bool not_null = false;                              // the added column takes no NULL
+  bool fills_itself = false;  // the added column has a value without being named: DEFAULT, identity, serial, generated
+  bool constant_default = false;  // and it is the same one for every row
+  bool converts = false;          // ALTER TYPE ... USING
+  bool not_valid = false;
+  bool concurrently = false;
+  bool temporary = false;
+  std::string note;  // kUnknown, kOpaque: why; else what exactly, where `kind` alone does not say
 
   friend bool operator==(const Action&, const Action&) = default;
 };
 
-// Whether a statement can stand in a transaction block.
-enum class InTransaction : std::uint8_t { kAllowed, kRefused, kIgnored };  // kIgnored: SQLite takes it and does nothing
+// kIgnored: the statement is taken inside a transaction, and does nothing there (SQLite's PRAGMA foreign_keys).
+enum class InTransaction : std::uint8_t { kAllowed, kRefused, kIgnored };
 
 struct Meaning {
-  std::vector<Action> actions;       // in the order written; at least one
-  std::vector<ObjectName> mentions;  // every relation, type and function that is named, for dependencies
+  std::vector<Action> actions;  // in the order written; at least one
   InTransaction in_transaction = InTransaction::kAllowed;
-  std::string transaction_note;  // what exactly cannot: "CREATE INDEX CONCURRENTLY"
-  bool plain_wrapper = false;    // a BEGIN or COMMIT without options: one that our own transaction can stand for
+  std::string transaction_note;  // what it is that cannot: "CREATE INDEX CONCURRENTLY"
+  bool plain_wrapper = false;    // a BEGIN or COMMIT without options, which a transaction of ours can stand for
+
+  friend bool operator==(const Meaning&, const Meaning&) = default;
 };
 
+// `statement` is one statement without its semicolon, as split_statements() cuts it.
 Meaning read_meaning(Dialect dialect, std::string_view statement);
 
-// "column email of table users", "table public.users"
+// "table public.users"; "index users_email"
 std::string describe(const ObjectName& object);
 std::string_view to_string(ObjectKind kind);
 

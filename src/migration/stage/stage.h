@@ -60,15 +60,7 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
 Judgement judge(const Meaning& meaning, const Created& created, const StageRules& rules);
 
 // How a migration came by its stage.
-enum class StageSource : std::uint8_t {
-  kMarker,
-  kOverride,
-  kStatements,
-  kFallback,
-  kInverse,
-  kRecorded,
-  kNoStatements
-};
+enum class StageSource : std::uint8_t { kMarker, kOverride, kStatements, kFallback, kInverse, kNoStatements };
 
 struct StageDecision {
   Stage stage = Stage::kPreDeploy;  // meaningless when kNoStatements

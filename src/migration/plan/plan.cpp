@@ -1,0 +1,364 @@
+#include "migration/plan/plan.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/name.h"
+#include "base/sha256.h"
+#include "migration/stage/transaction.h"
+
+namespace syzygy {
+namespace {
+
+struct ByValue {
+  bool operator()(const StepId& a, const StepId& b) const { return compare_ids(a.value, b.value) < 0; }
+};
+using AppliedById = std::map<StepId, const AppliedStep*, ByValue>;
+
+std::unexpected<Error> refuse(std::string reason, std::string message, std::map<std::string, std::string> metadata) {
+  return failure(ErrorCode::kFailedPrecondition, std::move(reason), std::move(message), std::move(metadata));
+}
+
+bool wanted(PlanStage asked, Stage stage) {
+  return asked == PlanStage::kAll || (asked == PlanStage::kPreDeploy) == (stage == Stage::kPreDeploy);
+}
+
+// "0004 (post_deploy, inferred: drops column email of table users (migrations/0004_x.sql:3:1))"
+std::string named(const StepId& id, const StageDecision& decision) {
+  return id.value + " (" + std::string(to_string(decision.stage)) + ", " + decision.why + ")";
+}
+
+std::string flag_of(PlanStage asked) { return asked == PlanStage::kPreDeploy ? "--pre-deploy" : "--post-deploy"; }
+
+// One direction of one migration, cut, read and judged.
+struct Read {
+  std::vector<Statement> statements;
+  std::vector<Meaning> meanings;
+  TransactionMode mode;
+};
+
+Result<Read> read_script(Dialect dialect, const Script& script) {
+  auto statements = split_statements(dialect, script.text, script.path, script.first_line);
+  if (!statements) return std::unexpected(statements.error());
+  Read read;
+  read.statements = std::move(*statements);
+  read.meanings.reserve(read.statements.size());
+  for (const Statement& statement : read.statements) read.meanings.push_back(read_meaning(dialect, statement.text));
+  auto mode = transaction_mode(dialect, script, read.statements, read.meanings);
+  if (!mode) return std::unexpected(mode.error());
+  read.mode = *mode;
+  return read;
+}
+
+PlannedStep planned(const Migration& migration, StepId id, Direction direction, const Script& script, Read read,
+                    StageDecision decision, PlanStage asked) {
+  PlannedStep planned;
+  // Without statements it has no stage; it takes the plan's, so that it can be recorded as applied.
+  if (decision.source == StageSource::kNoStatements) {
+    decision.stage = asked == PlanStage::kPostDeploy ? Stage::kPostDeploy : Stage::kPreDeploy;
+  }
+  planned.step = {std::move(id), direction, decision.stage, script.content, read.mode.atomic};
+  planned.name = migration.name;
+  planned.file = script.path;
+  if (read.mode.unwrap) {
+    read.statements.erase(read.statements.begin());
+    read.statements.pop_back();
+    read.meanings.erase(read.meanings.begin());
+    read.meanings.pop_back();
+  }
+  planned.statements = std::move(read.statements);
+  planned.meanings = std::move(read.meanings);
+  planned.no_transaction = !read.mode.atomic;
+  planned.decision = std::move(decision);
+  return planned;
+}
+
+class Planner {
+ public:
+  Planner(const std::vector<Migration>& migrations, const PlanRequest& request)
+      : migrations_(migrations), request_(request) {}
+
+  Result<MigrationPlan> make(const std::vector<AppliedStep>& applied) {
+    for (const AppliedStep& step : applied) applied_.emplace(step.id, &step);
+    if (request_.to && request_.revert_to) {
+      return failure(ErrorCode::kInvalidArgument, "PLAN_INVALID",
+                     "--to and --revert-to were both given; one goes forwards, the other back: give one of them");
+    }
+    for (const auto& [id, step] : applied_) {
+      if (find(id) == migrations_.end()) result_.not_in_directory.push_back(step->id);
+    }
+    if (!migrations_.empty()) result_.last_known = migrations_.back().id;
+    if (auto same = check_unchanged(); !same) return std::unexpected(same.error());
+    auto done = request_.revert_to ? backwards() : forwards();
+    if (!done) return std::unexpected(done.error());
+
+    result_.plan.target = request_.target;
+    result_.plan.stage = request_.stage;
+    result_.plan.on_applier_lost = request_.on_applier_lost;
+    for (const PlannedStep& planned : result_.steps) result_.plan.steps.push_back(planned.step);
+    if (!result_.plan.steps.empty()) {
+      if (auto checked = check_plan(result_.plan); !checked) return std::unexpected(checked.error());
+    }
+    return std::move(result_);
+  }
+
+ private:
+  using Position = std::vector<Migration>::const_iterator;
+
+  [[nodiscard]] Position find(const StepId& id) const {
+    const auto found = std::ranges::lower_bound(migrations_, id, ByValue{}, &Migration::id);
+    return found != migrations_.end() && same_id(found->id, id) ? found : migrations_.end();
+  }
+
+  [[nodiscard]] std::unexpected<Error> unknown_step(std::string_view flag, const StepId& id) const {
+    std::string known = migrations_.empty() ? "holds no migrations"
+                        : migrations_.size() == 1
+                            ? "holds only " + migrations_.front().id.value
+                            : "holds " + migrations_.front().id.value + " to " + migrations_.back().id.value;
+    return failure(
+        ErrorCode::kInvalidArgument, "STEP_UNKNOWN",
+        std::string(flag) + " " + printable(id.value) + " names no migration of the directory, which " + known +
+            (flag == "--revert-to" ? "; name one of these, or zero to revert everything" : "; name one of these"),
+        {{"id", id.value}});
+  }
+
+  [[nodiscard]] Result<void> check_unchanged() const {
+    std::vector<const Migration*> changed;
+    for (const Migration& migration : migrations_) {
+      const auto applied = applied_.find(migration.id);
+      if (applied == applied_.end() || applied->second->content.empty()) continue;
+      if (applied->second->content != migration.up.content) changed.push_back(&migration);
+    }
+    if (changed.empty()) return {};
+    const Migration& first = *changed.front();
+    std::string others;
+    for (std::size_t i = 1; i < changed.size(); ++i) {
+      if (i == 6) {
+        others += ", ...";
+        break;
+      }
+      others += (i == 1 ? "" : ", ") + changed[i]->id.value;
+    }
+    return refuse(
+        "STEP_CHANGED",
+        first.up.path + ": migration " + first.id.value + " was changed after it was applied (its checksum is now " +
+            first.up.content.substr(0, 12) + ", the history has " + applied_.at(first.id)->content.substr(0, 12) +
+            "); restore the file and write the change as a new migration, or, if the database already is as the "
+            "file says, accept it: syzygy history accept " +
+            first.id.value + " --reason \"...\"" + (others.empty() ? "" : " (the same holds for " + others + ")"),
+        {{"id", first.id.value}, {"file", first.up.path}});
+  }
+
+  // --- forwards
+  // -------------------------------------------------------------------------------------------------------
+
+  struct Pending {
+    const Migration* migration = nullptr;
+    Read read;
+    StageDecision decision;
+  };
+
+  // What went before it and must not lie below what is applied: a file that another branch brought in late.
+  [[nodiscard]] Result<void> check_order(const Pending& pending) const {
+    if (request_.allow_out_of_order || pending.decision.source == StageSource::kNoStatements) return {};
+    const StepId& id = pending.migration->id;
+    const auto above = applied_.upper_bound(id);
+    // A pre-deploy plan left it out, and went on: then all that is applied above it is pre-deploy.
+    const bool was_held_back =
+        pending.decision.stage == Stage::kPostDeploy &&
+        std::all_of(above, applied_.end(), [](const auto& entry) { return entry.second->stage == Stage::kPreDeploy; });
+    if (above == applied_.end() || was_held_back) return {};
+    const StepId& highest = applied_.rbegin()->second->id;
+    return refuse("OUT_OF_ORDER",
+                  pending.migration->up.path + ": migration " + id.value + " is not applied, but lies below " +
+                      highest.value +
+                      ", which is; give it a number above that, or apply it late with --allow-out-of-order",
+                  {{"id", id.value}, {"file", pending.migration->up.path}, {"applied", highest.value}});
+  }
+
+  Result<void> forwards() {
+    Position end = migrations_.end();
+    if (request_.to) {
+      const Position last = find(*request_.to);
+      if (last == migrations_.end()) return unknown_step("--to", *request_.to);
+      end = last + 1;
+    }
+    // The migration that stands in the way of each that is left out, directly or through others; `blocked_before` of
+    // all so far, for the many that depend on everything before them.
+    std::map<StepId, const Pending*, ByValue> blocked;
+    std::vector<Pending> all;
+    all.reserve(static_cast<std::size_t>(end - migrations_.begin()));
+    for (Position at = migrations_.begin(); at != end; ++at) {
+      if (applied_.contains(at->id)) continue;
+      auto read = read_script(request_.dialect, at->up);
+      if (!read) return std::unexpected(read.error());
+      auto decision = decide_stage(at->id, at->up, read->statements, read->meanings, request_.stages);
+      if (!decision) return std::unexpected(decision.error());
+      Pending& pending = all.emplace_back(Pending{&*at, std::move(*read), std::move(*decision)});
+      if (auto ordered = check_order(pending); !ordered) return ordered;
+      if (auto placed = place(pending, blocked); !placed) return placed;
+    }
+    return {};
+  }
+
+  // Into the plan, or among those held back.
+  Result<void> place(Pending& pending, std::map<StepId, const Pending*, ByValue>& blocked) {
+    const Migration& migration = *pending.migration;
+    const Pending* obstacle = nullptr;
+    if (!migration.depends) {
+      if (!blocked.empty()) obstacle = blocked.begin()->second;
+    } else {
+      for (const StepId& id : *migration.depends) {
+        const auto found = blocked.find(id);
+        if (found != blocked.end() && obstacle == nullptr) obstacle = found->second;
+      }
+    }
+    const auto hold_back = [&](const Pending& by, std::string why) {
+      blocked.emplace(migration.id, &by);
+      result_.held_back.push_back({migration.id, migration.up.path, pending.decision, std::move(why)});
+    };
+    if (pending.decision.source == StageSource::kNoStatements) {
+      if (obstacle != nullptr) {
+        hold_back(*obstacle, "has no statements, and depends on " + obstacle->migration->id.value);
+        return {};
+      }
+    } else if (!wanted(request_.stage, pending.decision.stage)) {
+      hold_back(pending, std::string(to_string(pending.decision.stage)) + ", " + pending.decision.why);
+      return {};
+    } else if (obstacle != nullptr) {
+      return refuse(
+          "PLAN_AMBIGUOUS",
+          "migration " + named(migration.id, pending.decision) + " depends on " +
+              named(obstacle->migration->id, obstacle->decision) + ", which " + flag_of(request_.stage) +
+              " leaves out. If it does not need it, say what it needs with -- syzygy:depends ID ...|none in " +
+              migration.up.path +
+              "; if one of the two stages is wrong, give the right one with -- syzygy:stage; else apply " +
+              obstacle->migration->id.value + " first: syzygy migrate without " + flag_of(request_.stage) + " --to " +
+              obstacle->migration->id.value,
+          {{"id", migration.id.value},
+           {"file", migration.up.path},
+           {"depends_on", obstacle->migration->id.value},
+           {"depends_on_file", obstacle->migration->up.path}});
+    }
+    result_.steps.push_back(planned(migration, migration.id, Direction::kUp, migration.up, std::move(pending.read),
+                                    pending.decision, request_.stage));
+    return {};
+  }
+
+  // --- backwards
+  // ------------------------------------------------------------------------------------------------------
+
+  Result<void> backwards() {
+    const bool everything = request_.revert_to->value == "zero";
+    if (!everything && find(*request_.revert_to) == migrations_.end()) {
+      return unknown_step("--revert-to", *request_.revert_to);
+    }
+    const auto floor = everything ? applied_.begin() : applied_.upper_bound(*request_.revert_to);
+    std::vector<const Migration*> left;  // still applied afterwards, among those that were to be reverted
+    for (auto entry = applied_.end(); entry != floor;) {
+      --entry;
+      if (auto done = revert(*entry->second, left); !done) return done;
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<StageDecision> revert_stage(const Migration& migration, const AppliedStep& applied,
+                                                   const Script& down, const Read& read) const {
+    if (read.statements.empty()) return StageDecision{Stage::kPreDeploy, StageSource::kNoStatements, "no statements"};
+    if (down.stage) {
+      return StageDecision{*down.stage, StageSource::kMarker,
+                           "given in " + down.path + ":" + std::to_string(down.stage_line)};
+    }
+    if (applied.stage) {
+      return StageDecision{inverse(*applied.stage), StageSource::kInverse,
+                           "reverts what was applied as " + std::string(to_string(*applied.stage))};
+    }
+    // Adopted from another tool: judged now.
+    auto up = read_script(request_.dialect, migration.up);
+    if (!up) return std::unexpected(up.error());
+    auto decision = decide_stage(migration.id, migration.up, up->statements, up->meanings, request_.stages);
+    if (!decision) return decision;
+    return StageDecision{inverse(decision->stage), StageSource::kInverse,
+                         "reverts what is " + std::string(to_string(decision->stage)) + ", " + decision->why};
+  }
+
+  Result<void> revert(const AppliedStep& applied, std::vector<const Migration*>& left) {
+    const Position at = find(applied.id);
+    if (at == migrations_.end()) {
+      return refuse("REVERT_NOT_IN_DIRECTORY",
+                    "migration " + applied.id.value +
+                        " is applied and would have to be reverted, but this directory lacks "
+                        "it; run the revert with the release that has it",
+                    {{"id", applied.id.value}});
+    }
+    const Migration& migration = *at;
+    Script down;
+    if (migration.down) {
+      down = *migration.down;
+    } else {
+      auto up = split_statements(request_.dialect, migration.up.text, migration.up.path, migration.up.first_line);
+      if (!up) return std::unexpected(up.error());
+      if (!up->empty()) {
+        return refuse("DOWN_MISSING",
+                      migration.up.path + ": migration " + migration.id.value +
+                          " has no way back; write it under -- syzygy:down in that file (or as its .down.sql file), or "
+                          "revert only to " +
+                          migration.id.value,
+                      {{"id", migration.id.value}, {"file", migration.up.path}});
+      }
+      down.path = migration.up.path;  // nothing was done, nothing is to be undone
+      down.content = sha256_hex("");
+    }
+    auto read = read_script(request_.dialect, down);
+    if (!read) return std::unexpected(read.error());
+    auto decision = revert_stage(migration, applied, down, *read);
+    if (!decision) return std::unexpected(decision.error());
+
+    const auto child = std::ranges::find_if(left, [&](const Migration* later) {
+      return !later->depends ||
+             std::ranges::any_of(*later->depends, [&](const StepId& id) { return same_id(id, migration.id); });
+    });
+    const auto leave = [&](std::string why) {
+      left.push_back(&migration);
+      result_.held_back.push_back({migration.id, down.path, *decision, std::move(why)});
+    };
+    if (decision->source == StageSource::kNoStatements) {
+      if (child != left.end()) {
+        leave("has no statements, and " + (*child)->id.value + ", which stays applied, depends on it");
+        return {};
+      }
+    } else if (!wanted(request_.stage, decision->stage)) {
+      leave(std::string(to_string(decision->stage)) + ", " + decision->why);
+      return {};
+    } else if (child != left.end()) {
+      const auto held = std::ranges::find(result_.held_back, (*child)->id, &HeldBack::id);
+      return refuse("REVERT_LEAVES_CHILD",
+                    "the revert of migration " + named(migration.id, *decision) + " would leave " +
+                        named((*child)->id, held->decision) + " applied, which depends on it, since " +
+                        flag_of(request_.stage) + " leaves that one out; revert without " + flag_of(request_.stage) +
+                        ", give one of the two reverts the other stage with -- syzygy:stage in its down part, or, if " +
+                        (*child)->id.value + " does not need " + migration.id.value +
+                        ", say what it needs with -- syzygy:depends ID ...|none",
+                    {{"id", migration.id.value}, {"file", down.path}, {"child", (*child)->id.value}});
+    }
+    // The history is asked by the id that it holds, which may be spelled otherwise than the directory's.
+    result_.steps.push_back(
+        planned(migration, applied.id, Direction::kDown, down, std::move(*read), std::move(*decision), request_.stage));
+    return {};
+  }
+
+  const std::vector<Migration>& migrations_;
+  const PlanRequest& request_;
+  AppliedById applied_;
+  MigrationPlan result_;
+};
+
+}  // namespace
+
+Result<MigrationPlan> make_plan(const std::vector<Migration>& migrations, const std::vector<AppliedStep>& applied,
+                                const PlanRequest& request) {
+  return Planner(migrations, request).make(applied);
+}
+
+}  // namespace syzygy

@@ -1,0 +1,255 @@
+// Reads SQLite's statements from their tokens. Its grammar for changing a schema is small enough for that; what does
+// not fit is kUnknown. What a statement does to the schema in effect (a table rebuilt) is not judged here.
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "migration/sql/lexer.h"
+#include "migration/sql/readers.h"
+
+namespace syzygy {
+namespace {
+
+// A cursor over the visible tokens of one statement.
+class Tokens {
+ public:
+  explicit Tokens(std::string_view statement) {
+    Lexer lexer(Dialect::kSqlite, statement);
+    while (auto token = lexer.next_visible()) tokens_.push_back(*token);
+  }
+
+  [[nodiscard]] bool at_end() const { return next_ >= tokens_.size(); }
+  [[nodiscard]] const Lexeme& peek(std::size_t ahead = 0) const {
+    static const Lexeme kEnd;
+    return next_ + ahead < tokens_.size() ? tokens_[next_ + ahead] : kEnd;
+  }
+  Lexeme take() { return at_end() ? Lexeme{} : tokens_[next_++]; }
+  bool accept(std::string_view word) {
+    if (!peek().is(word)) return false;
+    ++next_;
+    return true;
+  }
+  template <class... Words>
+  bool accept_all(Words... words) {
+    std::size_t ahead = 0;
+    if (!(peek(ahead++).is(words) && ...)) return false;
+    next_ += sizeof...(words);
+    return true;
+  }
+  // Up to and including the parenthesis that closes the one that was just taken.
+  void skip_parenthesis() {
+    for (int depth = 1; depth > 0 && !at_end();) {
+      const Lexeme token = take();
+      if (token.kind == LexemeKind::kOpen) ++depth;
+      if (token.kind == LexemeKind::kClose) --depth;
+    }
+  }
+
+  // [schema.]name; SQLite takes a string for a name as well.
+  ObjectName object(ObjectKind kind) {
+    ObjectName result{kind, "", name()};
+    if (peek().text == ".") {
+      take();
+      result.schema = std::move(result.name);
+      result.name = name();
+    }
+    return result;
+  }
+  std::string name() {
+    const Lexeme token = take();
+    if (token.kind == LexemeKind::kString) return string_value(token).value_or("");
+    return name_of(Dialect::kSqlite, token);
+  }
+
+ private:
+  std::vector<Lexeme> tokens_;
+  std::size_t next_ = 0;
+};
+
+Action act(ActionKind kind, ObjectName object = {}, std::string note = {}) {
+  Action action;
+  action.kind = kind;
+  action.object = std::move(object);
+  action.note = std::move(note);
+  return action;
+}
+
+Action unknown() { return act(ActionKind::kUnknown, {}, "is not understood as a statement of SQLite"); }
+
+Action read_create(Tokens& tokens) {
+  const bool temporary = tokens.accept("TEMP") || tokens.accept("TEMPORARY");
+  const bool unique = tokens.accept("UNIQUE");
+  tokens.accept("VIRTUAL");
+  const ObjectKind kind = tokens.accept("TABLE")     ? ObjectKind::kTable
+                          : tokens.accept("INDEX")   ? ObjectKind::kIndex
+                          : tokens.accept("VIEW")    ? ObjectKind::kView
+                          : tokens.accept("TRIGGER") ? ObjectKind::kTrigger
+                                                     : ObjectKind::kNone;
+  if (kind == ObjectKind::kNone) return unknown();
+  tokens.accept_all("IF", "NOT", "EXISTS");
+  Action action = act(ActionKind::kCreate, tokens.object(kind));
+  action.temporary = temporary;
+  if (unique) action.constraint = ConstraintKind::kUnique;
+  if (kind == ObjectKind::kIndex || kind == ObjectKind::kTrigger) {
+    while (!tokens.at_end() && !tokens.accept("ON")) tokens.take();
+    action.on = tokens.object(ObjectKind::kTable);
+  }
+  return action;
+}
+
+Action read_drop(Tokens& tokens) {
+  const ObjectKind kind = tokens.accept("TABLE")     ? ObjectKind::kTable
+                          : tokens.accept("INDEX")   ? ObjectKind::kIndex
+                          : tokens.accept("VIEW")    ? ObjectKind::kView
+                          : tokens.accept("TRIGGER") ? ObjectKind::kTrigger
+                                                     : ObjectKind::kNone;
+  if (kind == ObjectKind::kNone) return unknown();
+  tokens.accept_all("IF", "EXISTS");
+  return act(ActionKind::kDrop, tokens.object(kind));
+}
+
+bool starts_column_constraint(const Lexeme& token) {
+  static constexpr std::array kWords = {"CONSTRAINT", "PRIMARY",    "NOT",     "NULL",      "UNIQUE", "CHECK",
+                                        "DEFAULT",    "REFERENCES", "COLLATE", "GENERATED", "AS"};
+  for (const char* word : kWords) {
+    if (token.is(word)) return true;
+  }
+  return false;
+}
+
+Action read_add_column(Tokens& tokens, ObjectName table) {
+  Action action = act(ActionKind::kAddColumn, std::move(table));
+  action.part = tokens.name();
+  while (!tokens.at_end() && !starts_column_constraint(tokens.peek())) {
+    const Lexeme token = tokens.take();
+    action.type += (action.type.empty() || token.kind != LexemeKind::kWord ? "" : " ") + std::string(token.text);
+  }
+  while (!tokens.at_end()) {
+    if (tokens.accept_all("NOT", "NULL")) {
+      action.not_null = true;
+    } else if (tokens.accept("DEFAULT")) {
+      action.fills_itself = !tokens.peek().is("NULL");
+      action.constant_default =
+          action.fills_itself && tokens.peek().kind != LexemeKind::kOpen && !tokens.peek().text.starts_with("CURRENT");
+      if (tokens.take().kind == LexemeKind::kOpen) tokens.skip_parenthesis();
+    } else if (tokens.accept("GENERATED") || tokens.accept("AS")) {
+      action.fills_itself = true;
+    } else if (tokens.accept("REFERENCES")) {
+      action.constraint = ConstraintKind::kForeignKey;
+    } else if (tokens.accept("CHECK")) {
+      action.constraint = ConstraintKind::kCheck;
+    } else if (tokens.take().kind == LexemeKind::kOpen) {
+      tokens.skip_parenthesis();
+    }
+  }
+  return action;
+}
+
+Action read_alter(Tokens& tokens) {
+  if (!tokens.accept("TABLE")) return unknown();
+  ObjectName table = tokens.object(ObjectKind::kTable);
+  if (tokens.accept("ADD")) {
+    tokens.accept("COLUMN");
+    return read_add_column(tokens, std::move(table));
+  }
+  if (tokens.accept("DROP")) {
+    tokens.accept("COLUMN");
+    Action action = act(ActionKind::kDropColumn, std::move(table));
+    action.part = tokens.name();
+    return action;
+  }
+  if (!tokens.accept("RENAME")) return unknown();
+  Action action = act(ActionKind::kRename, std::move(table));
+  if (!tokens.accept("TO")) {
+    tokens.accept("COLUMN");
+    action.part = tokens.name();
+    action.note = "column";
+    if (!tokens.accept("TO")) return unknown();
+  }
+  action.new_name = tokens.name();
+  return action;
+}
+
+// INSERT, REPLACE, UPDATE, DELETE, SELECT, also behind WITH.
+Action read_data(Tokens& tokens) {
+  for (int depth = 0; !tokens.at_end();) {
+    const Lexeme token = tokens.take();
+    if (token.kind == LexemeKind::kOpen) ++depth;
+    if (token.kind == LexemeKind::kClose) --depth;
+    if (depth > 0) continue;
+    if (token.is("SELECT") || token.is("VALUES")) return act(ActionKind::kSelect);
+    if (token.is("INSERT") || token.is("REPLACE")) {
+      while (!tokens.at_end() && !tokens.accept("INTO")) tokens.take();
+      return act(ActionKind::kInsert, tokens.object(ObjectKind::kTable));
+    }
+    if (token.is("UPDATE")) {
+      if (tokens.accept("OR")) tokens.take();
+      return act(ActionKind::kUpdate, tokens.object(ObjectKind::kTable));
+    }
+    if (token.is("DELETE") && tokens.accept("FROM")) {
+      return act(ActionKind::kDelete, tokens.object(ObjectKind::kTable));
+    }
+  }
+  return unknown();
+}
+
+Meaning read_pragma(Tokens& tokens) {
+  Meaning meaning;
+  const std::string name = tokens.object(ObjectKind::kOther).name;
+  const bool sets = !tokens.at_end();
+  if (sets && name == "foreign_keys") {
+    meaning.in_transaction = InTransaction::kIgnored;
+    meaning.transaction_note = "PRAGMA foreign_keys";
+  }
+  if (sets && (name == "journal_mode" || name == "synchronous")) {
+    meaning.in_transaction = InTransaction::kRefused;
+    meaning.transaction_note = "PRAGMA " + name;
+  }
+  meaning.actions.push_back(sets && name == "writable_schema" ? act(ActionKind::kOpaque, {},
+                                                                    "opens the schema table to be written, and what is "
+                                                                    "written there cannot be told")
+                                                              : act(ActionKind::kSession));
+  return meaning;
+}
+
+}  // namespace
+
+Meaning read_sqlite(std::string_view statement) {
+  Tokens tokens(statement);
+  Meaning meaning;
+  const auto means = [&](Action action) {
+    meaning.actions.push_back(std::move(action));
+    return meaning;
+  };
+  const auto refused = [&](ActionKind kind, const char* what) {
+    meaning.in_transaction = InTransaction::kRefused;
+    meaning.transaction_note = what;
+    return means(act(kind));
+  };
+  if (tokens.accept("CREATE")) return means(read_create(tokens));
+  if (tokens.accept("DROP")) return means(read_drop(tokens));
+  if (tokens.accept("ALTER")) return means(read_alter(tokens));
+  if (tokens.accept("PRAGMA")) return read_pragma(tokens);
+  if (tokens.accept("BEGIN")) {
+    meaning.plain_wrapper = true;  // DEFERRED, IMMEDIATE and EXCLUSIVE only say when to lock; ours locks at once
+    return means(act(ActionKind::kBegin, {}, "BEGIN"));
+  }
+  if (tokens.accept("COMMIT") || tokens.accept("END")) {
+    meaning.plain_wrapper = true;
+    return means(act(ActionKind::kCommit, {}, "COMMIT"));
+  }
+  if (tokens.accept("ROLLBACK")) {
+    tokens.accept("TRANSACTION");
+    return means(tokens.accept("TO") ? act(ActionKind::kSavepoint) : act(ActionKind::kRollback, {}, "ROLLBACK"));
+  }
+  if (tokens.accept("SAVEPOINT") || tokens.accept("RELEASE")) return means(act(ActionKind::kSavepoint));
+  if (tokens.accept("VACUUM")) return refused(ActionKind::kMaintenance, "VACUUM");
+  if (tokens.accept("DETACH")) return refused(ActionKind::kSession, "DETACH");
+  if (tokens.accept("ATTACH") || tokens.accept("EXPLAIN")) return means(act(ActionKind::kSession));
+  if (tokens.accept("ANALYZE")) return means(act(ActionKind::kMaintenance));
+  if (tokens.accept("REINDEX")) return means(act(ActionKind::kReindex));
+  return means(read_data(tokens));
+}
+
+}  // namespace syzygy

@@ -1,0 +1,202 @@
+// Which stage one action belongs to: one line of the tables in the design per case.
+#include <algorithm>
+#include <array>
+
+#include "migration/stage/stage.h"
+
+namespace syzygy {
+namespace {
+
+Judgement pre(std::string why) { return {Verdict::kPreDeploy, std::move(why)}; }
+Judgement post(std::string why) { return {Verdict::kPostDeploy, std::move(why)}; }
+Judgement ambiguous(std::string why) { return {Verdict::kAmbiguous, std::move(why)}; }
+Judgement neutral(std::string why) { return {Verdict::kNeutral, std::move(why)}; }
+
+std::string part_of(const Action& action, std::string_view word) {
+  return std::string(word) + (action.part.empty() ? "" : " " + action.part) + " of " + describe(action.object);
+}
+
+std::string_view word(ConstraintKind kind) {
+  switch (kind) {
+    case ConstraintKind::kCheck:
+      return "CHECK constraint";
+    case ConstraintKind::kForeignKey:
+      return "foreign key";
+    case ConstraintKind::kUnique:
+      return "UNIQUE constraint";
+    case ConstraintKind::kPrimaryKey:
+      return "primary key";
+    case ConstraintKind::kExclude:
+      return "EXCLUDE constraint";
+    case ConstraintKind::kTrigger:
+      return "constraint trigger";
+    case ConstraintKind::kNone:
+      break;
+  }
+  return "constraint";
+}
+
+Judgement constrains(const StageRules& rules, std::string why) {
+  return {rules.new_constraint == Stage::kPreDeploy ? Verdict::kPreDeploy : Verdict::kPostDeploy, std::move(why)};
+}
+
+Judgement judge_added_column(const Action& action) {
+  const std::string what = "adds " + part_of(action, "column");
+  if (action.not_null && !action.fills_itself) {
+    return ambiguous(
+        what +
+        ", NOT NULL without a default: before the deployment it breaks what old code inserts, after it new "
+        "code lacks it; add it with a DEFAULT, and drop that in a post_deploy migration");
+  }
+  const bool one_value_for_all = action.constant_default && (action.constraint == ConstraintKind::kUnique ||
+                                                             action.constraint == ConstraintKind::kPrimaryKey);
+  if (one_value_for_all) {
+    return ambiguous(what +
+                     ", unique with one default for all rows, which fails at the second row that old code inserts");
+  }
+  return pre(what);
+}
+
+// To a type that holds every value of whatever it could have been, or to one that holds fewer; else the text cannot
+// say.
+Judgement judge_type_change(const Action& action) {
+  static constexpr std::array kWide = {"text", "varchar", "numeric", "bytea", "int8"};
+  const std::string what = "changes the type of " + part_of(action, "column") + " to " + action.type;
+  if (action.converts) return ambiguous(what + " with USING, and what that does to the values cannot be told");
+  if (std::ranges::find(kWide, action.type) != kWide.end()) return pre(what + ", which widens it");
+  if (action.type == "int2" || action.type == "bool") return post(what + ", which narrows it");
+  return ambiguous(what + ", and whether that holds every value that old code writes cannot be told from the text");
+}
+
+Judgement judge_drop(const Action& action) { return post("drops " + describe(action.object)); }
+
+}  // namespace
+
+void Created::note(const Meaning& meaning) {
+  for (const Action& action : meaning.actions) {
+    if (action.kind == ActionKind::kCreate) names_.emplace(action.object.schema, action.object.name);
+    // A new object that is renamed is still new, under its new name.
+    if (action.kind == ActionKind::kRename && action.part.empty() && has(action.object)) {
+      names_.emplace(action.object.schema, action.new_name);
+    }
+    if (action.kind == ActionKind::kDrop) names_.erase({action.object.schema, action.object.name});
+  }
+}
+
+bool Created::has(const ObjectName& object) const {
+  if (object.name.empty()) return false;
+  // Where only one of the two names a schema, they are taken for the same.
+  return std::ranges::any_of(names_, [&](const auto& known) {
+    return known.second == object.name &&
+           (known.first == object.schema || known.first.empty() || object.schema.empty());
+  });
+}
+
+Judgement judge(const Action& action, const Created& created, const StageRules& rules) {
+  const ObjectName& object = action.object;
+  const bool on_new = created.has(object) || (!action.on.name.empty() && created.has(action.on));
+  switch (action.kind) {
+    case ActionKind::kOpaque:
+    case ActionKind::kUnknown:
+      return ambiguous(action.note);
+    case ActionKind::kCreate:
+      if (action.temporary) return neutral("creates a temporary " + std::string(to_string(object.kind)));
+      break;
+    default:
+      break;
+  }
+  // Nobody uses yet what this migration itself creates.
+  if (on_new) return pre("concerns " + describe(created.has(object) ? object : action.on) + ", which is new here");
+
+  switch (action.kind) {
+    case ActionKind::kCreate:
+      if (action.constraint != ConstraintKind::kNone) {
+        return constrains(rules, "creates " + describe(object) + ", a new " + std::string(word(action.constraint)) +
+                                     " on " + describe(action.on) + ", which is in use");
+      }
+      return pre("creates " + describe(object));
+    case ActionKind::kReplace:
+      if (action.constraint != ConstraintKind::kNone) {
+        return constrains(rules, "replaces " + describe(object) + ", a constraint on " + describe(action.on));
+      }
+      return pre("creates or replaces " + describe(object));
+    case ActionKind::kDrop:
+      return judge_drop(action);
+    case ActionKind::kRename:
+      return post("renames " + (action.part.empty() ? describe(object) : part_of(action, action.note)) + " to " +
+                  action.new_name);
+    case ActionKind::kSetSchema:
+      return post("moves " + describe(object) + " to schema " + action.new_name);
+    case ActionKind::kAddColumn:
+      return judge_added_column(action);
+    case ActionKind::kDropColumn:
+      return post("drops " + part_of(action, "column"));
+    case ActionKind::kAlterColumnType:
+      return judge_type_change(action);
+    case ActionKind::kSetNotNull:
+      return post("sets NOT NULL on " + part_of(action, "column"));
+    case ActionKind::kDropNotNull:
+      return pre("drops NOT NULL from " + part_of(action, "column"));
+    case ActionKind::kSetDefault:
+      return pre("sets a default of " + part_of(action, "column"));
+    case ActionKind::kDropDefault:
+      return post("drops the default of " + part_of(action, "column"));
+    case ActionKind::kAddConstraint:
+      return constrains(
+          rules, "adds a " + std::string(word(action.constraint)) + " to " + describe(object) + ", which is in use");
+    case ActionKind::kValidateConstraint:
+      // With the constraint itself: it can only follow it.
+      return constrains(rules, "validates " + part_of(action, "constraint"));
+    case ActionKind::kDropConstraint:
+      return post("drops " + part_of(action, "constraint"));
+    case ActionKind::kAddEnumValue:
+      return pre("adds value " + action.part + " to " + describe(object));
+    case ActionKind::kAttachPartition:
+      return pre("attaches a partition to " + describe(object));
+    case ActionKind::kDetachPartition:
+      return post("detaches a partition from " + describe(object));
+    case ActionKind::kGrant:
+      return pre("grants rights");
+    case ActionKind::kRestrict:
+      return post(action.note);
+    case ActionKind::kInsert:
+      return ambiguous("inserts rows into " + describe(object) + ", and which code needs them cannot be told");
+    case ActionKind::kUpdate:
+      return ambiguous("updates rows of " + describe(object) + ", a backfill, and which code needs it cannot be told");
+    case ActionKind::kDelete:
+      return ambiguous("deletes rows of " + describe(object) + ", and which code needs them cannot be told");
+    case ActionKind::kTruncate:
+      return ambiguous("empties " + describe(object) + ", and which code needs its rows cannot be told");
+    case ActionKind::kAlterOther:
+    case ActionKind::kSelect:
+    case ActionKind::kReindex:
+    case ActionKind::kMaintenance:
+    case ActionKind::kSession:
+    case ActionKind::kBegin:
+    case ActionKind::kCommit:
+    case ActionKind::kRollback:
+    case ActionKind::kSavepoint:
+    case ActionKind::kOpaque:
+    case ActionKind::kUnknown:
+      break;
+  }
+  return neutral("changes nothing that code could notice");
+}
+
+Judgement judge(const Meaning& meaning, const Created& created, const StageRules& rules) {
+  std::optional<Judgement> settled;
+  for (const Action& action : meaning.actions) {
+    Judgement here = judge(action, created, rules);
+    if (here.verdict == Verdict::kAmbiguous) return here;
+    if (here.verdict == Verdict::kNeutral) continue;
+    if (settled && settled->verdict != here.verdict) {
+      const bool first_is_pre = settled->verdict == Verdict::kPreDeploy;
+      return ambiguous("does both: " + settled->why + (first_is_pre ? " (pre_deploy)" : " (post_deploy)") + " and " +
+                       here.why + (first_is_pre ? " (post_deploy)" : " (pre_deploy)"));
+    }
+    if (!settled) settled = std::move(here);
+  }
+  return settled.value_or(neutral("changes nothing that code could notice"));
+}
+
+}  // namespace syzygy
