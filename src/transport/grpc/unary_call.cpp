@@ -1,0 +1,46 @@
+#include "transport/grpc/unary_call.h"
+
+#include <exception>
+#include <utility>
+
+#include "transport/grpc/status.h"
+
+namespace syzygy::transport {
+
+std::shared_ptr<UnaryCall> UnaryCall::start(Context& context, grpc::CallbackServerContext* /*call*/) {
+  std::shared_ptr<UnaryCall> call(new UnaryCall(context));
+  call->self_ = call;
+  context.calls.fetch_add(1, std::memory_order_relaxed);
+  return call;
+}
+
+void UnaryCall::reply(Write write) { answer_on(context_.fanout, std::move(write)); }
+
+void UnaryCall::read(Write write) { answer_on(context_.reading, std::move(write)); }
+
+void UnaryCall::answer_on(Fanout& threads, Write write) {
+  if (!claim()) return;
+  threads.post(shard_, [self = shared_from_this(), write = std::move(write)]() mutable {
+    try {
+      const Result<void> written = write();
+      self->Finish(written ? grpc::Status::OK : to_status(written.error()));
+    } catch (const std::exception& e) {
+      self->Finish({grpc::StatusCode::INTERNAL, std::string("The answer could not be written: ") + e.what()});
+    }
+  });
+}
+
+void UnaryCall::fail(const Error& error) {
+  reply([error]() -> Result<void> { return std::unexpected(error); });
+}
+
+void UnaryCall::OnCancel() {
+  if (claim()) Finish(grpc::Status::CANCELLED);
+}
+
+void UnaryCall::OnDone() {
+  context_.parking.remove(this);
+  const std::shared_ptr<UnaryCall> last = std::move(self_);
+}
+
+}  // namespace syzygy::transport
