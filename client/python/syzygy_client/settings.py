@@ -13,7 +13,7 @@ timeout            SYZYGY_TIMEOUT                how long to try after the first
 wait               SYZYGY_WAIT                   how long one ``poll`` may wait at the daemon for news (5 s; 0: answer at once)
 =================  ============================  ==========================================================================
 
-Durations are seconds, or text such as ``500ms``, ``30s``, ``5m``, ``2h``.
+Durations are seconds, or text as the ``syzygy`` command takes it: ``500ms``, ``30s``, ``2h``, ``1h30m``.
 """
 
 import math
@@ -139,7 +139,8 @@ def _endpoint(url: str) -> Endpoint:
     return Endpoint(parts.scheme == "https", parts.hostname, 7410 if port is None else port, parts.path.rstrip("/"))
 
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = r"([0-9]{1,9})(ms|s|m|h|d)"
 
 
 def _duration(name: str, value: Union[object, str], longest: float) -> float:
@@ -147,9 +148,10 @@ def _duration(name: str, value: Union[object, str], longest: float) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         seconds = float(value)
     elif isinstance(value, str):
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|)", value.strip())
-        if match:
-            seconds = float(match.group(1)) * _UNITS[match.group(2)]
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value.strip()):
+            seconds = float(value)
+        elif re.fullmatch(f"({_PART})+", value.strip()):
+            seconds = sum(int(count) * _UNITS[unit] for count, unit in re.findall(_PART, value))
     if not 0 <= seconds <= longest:  # also refuses NaN
         raise ConfigurationError(f"{_named(name)} must be a duration from 0 to {longest:g} s, such as 30 or 5m, not {value!r}")
     return seconds

@@ -53,9 +53,9 @@ class SettingsTest(unittest.TestCase):
         self.assertNotIn("s3cret", self.refused({"url": "http://me:s3cret@h:1"}, "token_file"))
 
     def test_durations(self) -> None:
-        for value, seconds in ((3, 3.0), (0.5, 0.5), ("3", 3.0), ("500ms", 0.5), ("5m", 300.0), ("2h", 7200.0), ("0", 0.0)):
+        for value, seconds in ((3, 3.0), (0.5, 0.5), ("3", 3.0), ("500ms", 0.5), ("5m", 300.0), ("1h30m", 5400.0), ("0", 0.0)):
             self.assertEqual(load({"prefix": "p", "timeout": value}, {}).timeout, seconds)
-        for wrong in (-1, "-1", "1d", "s", "", True, float("nan"), float("inf"), [], "1e9h"):
+        for wrong in (-1, "-1", "8d", "1w", "5m3", "s", "", True, float("nan"), float("inf"), [], "1e9h"):
             self.refused({"timeout": wrong}, '"timeout"', "SYZYGY_TIMEOUT")
         self.refused({"wait": "2m"}, "60")
 

@@ -1,0 +1,170 @@
+"""deploy/ and the Dockerfile: well-formed, and naming only flags and variables that the real binaries have.
+
+Run by ctest (e2e_deploy) with the Python of build/venv. $SYZYGYD and $SYZYGY name the binaries.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+from typing import Any, Dict, Iterator, List, Set
+
+import kubernetes_validate
+import yaml
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
+
+def read(*path: str) -> str:
+    with open(os.path.join(ROOT, *path)) as file:
+        return file.read()
+
+
+def documents(*path: str) -> List[Dict[str, Any]]:
+    return list(yaml.safe_load_all(read(*path)))
+
+
+def help_of(*command: str) -> str:
+    return subprocess.run([*command, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def flags_in(text: str) -> Set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+
+
+def containers(node: Any) -> Iterator[Dict[str, Any]]:
+    """Every container of a manifest, wherever it stands."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("containers", "initContainers"):
+                yield from value
+            else:
+                yield from containers(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from containers(value)
+
+
+class BinariesTest(unittest.TestCase):
+    """What the files say to the binaries, held against what those say of themselves."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.daemon_flags = flags_in(help_of(os.environ["SYZYGYD"]))
+        cls.migrate_flags = flags_in(help_of(os.environ["SYZYGY"], "migrate"))
+
+    def check_command(self, where: str, command: List[str]) -> None:
+        used = {argument.split("=")[0] for argument in command if argument.startswith("--")}
+        if os.path.basename(command[0]) == "syzygyd":
+            self.assertLessEqual(used, self.daemon_flags, where)
+        else:
+            self.assertEqual(command[:2], ["syzygy", "migrate"], where)
+            self.assertLessEqual(used, self.migrate_flags, where)
+
+    def test_systemd(self) -> None:
+        unit = read("deploy", "systemd", "syzygyd.service").replace("\\\n#", "")
+        lines = [line.lstrip("# ") for line in unit.splitlines() if "ExecStart=/" in line]
+        self.assertEqual(len(lines), 2)  # the one in force, and the one that its head recommends
+        for line in lines:
+            self.check_command("syzygyd.service", line.split("=", 1)[1].split())
+
+    def test_compose(self) -> None:
+        (compose,) = documents("deploy", "compose.yaml")
+        self.check_command("compose.yaml", compose["services"]["syzygyd"]["command"])
+
+    def test_kubernetes(self) -> None:
+        checked = 0
+        for path in glob.glob(os.path.join(ROOT, "deploy", "kubernetes", "*.yaml")):
+            for document in documents(path):
+                for container in containers(document):
+                    if "/syzygy:" in container["image"]:
+                        self.check_command(f"{path} {container['name']}", container["command"])
+                        checked += 1
+                if document["kind"] == "ConfigMap":
+                    flags = {"--" + name[len("SYZYGY_") :].lower().replace("_", "-") for name in document["data"]}
+                    self.assertLessEqual(flags, self.migrate_flags, path)
+        self.assertEqual(checked, 3)
+
+    def test_dockerfile(self) -> None:
+        instructions = [line for line in read("Dockerfile").splitlines() if not line.startswith("#")]
+        (command,) = [line for line in instructions if line.startswith("CMD ")]
+        self.check_command("Dockerfile", yaml.safe_load(command[len("CMD ") :]))
+        comments = "\n".join(line for line in read("Dockerfile").splitlines() if "syzygyd --" in line)
+        self.assertLessEqual(flags_in(comments), self.daemon_flags)
+
+
+class FilesTest(unittest.TestCase):
+    def test_kubernetes_accepts_every_manifest(self) -> None:
+        paths = glob.glob(os.path.join(ROOT, "deploy", "kubernetes", "*.yaml"))
+        self.assertGreaterEqual(len(paths), 3)
+        for path in paths:
+            for document in documents(path):
+                with self.subTest(path=path, kind=document["kind"]):
+                    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+    def test_a_wrong_manifest_is_noticed(self) -> None:
+        document = documents("deploy", "kubernetes", "syzygyd.yaml")[1]
+        document["spec"]["template"]["spec"]["containers"][0]["prots"] = []
+        with self.assertRaises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+    def test_every_volume_that_is_mounted_exists(self) -> None:
+        for path in glob.glob(os.path.join(ROOT, "deploy", "kubernetes", "*.yaml")):
+            for document in documents(path):
+                pod = document.get("spec", {}).get("template", {}).get("spec", {})
+                have = {volume["name"] for volume in pod.get("volumes", [])}
+                have |= {claim["metadata"]["name"] for claim in document.get("spec", {}).get("volumeClaimTemplates", [])}
+                for container in containers(pod):
+                    self.assertLessEqual({mount["name"] for mount in container.get("volumeMounts", [])}, have, path)
+
+    def test_compose_refers_to_what_is_there(self) -> None:
+        (compose,) = documents("deploy", "compose.yaml")
+        self.assertEqual(set(compose), {"name", "services", "volumes"})
+        for service in compose["services"].values():
+            context = os.path.join(ROOT, "deploy", service["build"]["context"])
+            self.assertTrue(os.path.isfile(os.path.join(context, "Dockerfile")))
+            for volume in service["volumes"]:
+                self.assertIn(volume.split(":")[0], compose["volumes"])
+            for port in service["ports"]:  # --insecure-listen is for this host alone
+                self.assertTrue(port.startswith("127.0.0.1:"), port)
+
+    def test_the_unit_is_well_formed(self) -> None:
+        unit = read("deploy", "systemd", "syzygyd.service")
+        sections: Dict[str, Dict[str, str]] = {}
+        for line in unit.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            if line.startswith("["):
+                section = sections.setdefault(line.strip("[]"), {})
+                continue
+            key, equals, value = line.partition("=")
+            self.assertTrue(equals and re.fullmatch("[A-Z][A-Za-z0-9]*", key), line)
+            section[key] = value
+        self.assertEqual(set(sections), {"Unit", "Service", "Install"})
+        service = sections["Service"]
+        self.assertIn(f"sqlite:%S/{service['StateDirectory']}", service["ExecStart"])
+        self.assertEqual((service["DynamicUser"], service["NoNewPrivileges"], service["ProtectSystem"]), ("yes", "yes", "strict"))
+        analyze = shutil.which("systemd-analyze")
+        if analyze:  # where systemd is, it has the last word
+            with tempfile.TemporaryDirectory() as directory:
+                path = os.path.join(directory, "syzygyd.service")
+                with open(path, "w") as file:
+                    file.write(unit.replace("/usr/bin/syzygyd", os.path.realpath(os.environ["SYZYGYD"])))
+                said = subprocess.run([analyze, "verify", path], capture_output=True, text=True, timeout=60)
+                self.assertEqual((said.returncode, said.stdout + said.stderr), (0, ""))
+
+    def test_the_image_installs_the_listed_packages(self) -> None:
+        scripts = re.findall(r"\$\(sed -n '([^']*)'", read("Dockerfile"))
+        self.assertEqual(len(scripts), 2)
+        for script, section, following in zip(scripts, ("build", "run"), ("run", "test")):
+            sed = ["sed", "-n", script, os.path.join(ROOT, "packages.txt")]
+            said = subprocess.run(sed, check=True, capture_output=True, text=True).stdout.split()
+            listed = read("packages.txt").split(f"\n[{section}]\n")[1].split(f"\n[{following}]\n")[0].split()
+            self.assertEqual(said, listed)
+
+
+if __name__ == "__main__":
+    unittest.main()
