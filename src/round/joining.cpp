@@ -16,9 +16,13 @@ std::optional<std::size_t> meets(const Round& round, const Join& join, const Pla
   if (round.hash == hash) return 0;
   const auto at = proper_suffix_at(round.plan, *join.plan);
   if (!at || !join.snapshot) return std::nullopt;
-  const auto& recent = join.snapshot->recent;
   for (std::size_t i = 0; i < *at; ++i) {
-    if (std::ranges::find(recent, round.plan.steps[i]) == recent.end()) return std::nullopt;
+    const Step& step = round.plan.steps[i];
+    // What a history records of a step: which, in which direction, with which text.
+    const auto stands = [&](const Step& s) {
+      return s.id == step.id && s.direction == step.direction && s.content == step.content;
+    };
+    if (std::ranges::none_of(join.snapshot->recent, stands)) return std::nullopt;
   }
   return at;
 }
