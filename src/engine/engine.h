@@ -7,10 +7,10 @@
 // lingering) are Ticks that the engine sends itself.
 //
 // Threads: every public function may be called from any thread and never blocks on the store, except start(), stop(),
-// list() and events(). Callbacks run on an engine thread: they must not block, and may call the engine. A callback is
-// called exactly once. Failure: kUnavailable (store cannot be reached, engine stopping; retry_after set),
-// kResourceExhausted (a limit, named), kInternal TARGET_FROZEN (an invariant failed: record and command are in a replay
-// file, this target only is frozen).
+// list() and events(). Callbacks run on an engine thread, or at once where a limit refuses the call: they must not
+// block, and may call the engine (but not stop it). A callback is called exactly once. Failure: kUnavailable (store
+// cannot be reached, engine stopping; retry_after set), kResourceExhausted (a limit, named), kInternal TARGET_FROZEN
+// (an invariant failed: record and command are in a replay file, this target only is frozen).
 #pragma once
 
 #include <cstddef>
@@ -63,7 +63,8 @@ struct BarrierAnswer {
 // the limit until its time is over.
 using WaitId = std::uint64_t;
 
-// Ends the subscription when destroyed; after its destructor returned the sink is not called any more.
+// Ends the subscription when destroyed; after its destructor returned the sink is not called any more. So whoever
+// destroys it must not hold a lock that the sink takes; the sink itself may destroy it.
 class Subscription {
  public:
   virtual ~Subscription() = default;
@@ -76,10 +77,11 @@ struct Options {
   std::string boot;       // random id of this start of the daemon: what Grace names
   std::size_t lanes = 1;  // 1 for the embedded store: one writer, one group commit
   Duration renew_window{250};
-  Duration poll{2'000};              // backs up every hint, and retries a store that was unreachable
-  std::size_t mailbox_max = 20'000;  // commands waiting for one lane; beyond: kResourceExhausted MAILBOX_FULL
-  std::size_t waiters_max = 20'000;  // subscriptions and pending waits; beyond: kResourceExhausted WAITERS_LIMIT
-  std::string replay_directory;      // where a broken invariant leaves what replays it; empty: nowhere
+  Duration poll{2'000};                    // backs up every hint, and retries a store that was unreachable
+  std::size_t mailbox_max = 20'000;        // commands waiting for one lane; beyond: kResourceExhausted MAILBOX_FULL
+  std::size_t waiters_max = 20'000;        // subscriptions and pending waits; beyond: kResourceExhausted WAITERS_LIMIT
+  std::size_t cache_bytes_max = 16 << 20;  // of records that nobody waits for, as encoded; per lane
+  std::string replay_directory;            // where a broken invariant leaves what replays it; empty: nowhere
 };
 
 struct Health {
@@ -138,8 +140,8 @@ class Engine {
   virtual void cancel(WaitId wait) = 0;
 
   // First one update with the present state (with the events since (epoch, after) where history has them all, else with
-  // `gap`), then one for each commit, in order. A target that nobody named yet: the first update comes with its first
-  // commit.
+  // `gap`; an empty epoch asks for none), then one for each commit that has events, in order: a renewed lease alone
+  // tells nobody anything. A target that nobody named yet: the first update comes with its first commit.
   virtual Result<SubscriptionPtr> watch(const TargetName& target, const std::string& epoch, Revision after,
                                         OnUpdate sink) = 0;
 

@@ -33,6 +33,7 @@ class SqliteStore final : public Store {
   Result<std::vector<HistoryRow>> history(const std::string& key, std::uint64_t after, std::size_t limit) override;
   Result<std::vector<CommitResult>> commit(std::span<const Change> changes) override;
   void watch(Hint hint) override;
+  [[nodiscard]] bool shared() const override { return false; }
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
   [[nodiscard]] std::string describe() const override;

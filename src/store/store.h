@@ -99,6 +99,9 @@ class Store {
   // Once it has returned, the one before is not running and will not run again.
   virtual void watch(Hint hint) = 0;
 
+  // Whether others may commit while this process has it open. If not, there are no hints, and nobody needs to poll.
+  [[nodiscard]] virtual bool shared() const { return true; }
+
   // The store's own time: what judges leases. May step; the caller keeps it from running backwards within a record.
   virtual Result<Instant> now() = 0;
 

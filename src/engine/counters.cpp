@@ -1,0 +1,44 @@
+#include "engine/counters.h"
+
+namespace syzygy::engine {
+
+void Counters::committed_in(std::uint64_t micros) {
+  std::size_t bucket = 0;
+  while (bucket < std::size(kCommitMicrosBuckets) && micros > kCommitMicrosBuckets[bucket]) ++bucket;
+  add(commit_micros[bucket]);
+}
+
+Stats Counters::read() const {
+  const auto of = [](const auto& count) { return count.load(std::memory_order_relaxed); };
+  Stats stats;
+  stats.commands = of(commands);
+  stats.commits = of(commits);
+  stats.committed_records = of(committed_records);
+  stats.conflicts = of(conflicts);
+  stats.unknown_commits = of(unknown_commits);
+  stats.store_errors = of(store_errors);
+  stats.events = of(events);
+  stats.updates_sent = of(updates_sent);
+  stats.renewals = of(renewals);
+  stats.rounds_opened = of(rounds_opened);
+  stats.rounds_succeeded = of(rounds_succeeded);
+  stats.rounds_failed = of(rounds_failed);
+  stats.rounds_indeterminate = of(rounds_indeterminate);
+  stats.tokens_granted = of(tokens_granted);
+  stats.targets_cached = of(targets_cached);
+  stats.waiters = of(waiters);
+  for (const Count& count : commit_micros) stats.commit_micros_histogram.push_back(of(count));
+  return stats;
+}
+
+Place Place::take(std::shared_ptr<Counters> counters, std::size_t most) {
+  Place place;
+  if (counters->waiters.fetch_add(1, std::memory_order_relaxed) < most) {
+    place.counters_ = std::move(counters);
+  } else {
+    counters->waiters.fetch_sub(1, std::memory_order_relaxed);
+  }
+  return place;
+}
+
+}  // namespace syzygy::engine

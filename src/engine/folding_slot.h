@@ -1,0 +1,177 @@
+// folding_slot.h - what a target's slot and a barrier's slot have in common: commands are queued, folded with the pure
+// step(), and stay queued until the fold they are in is committed, so that it can be done again on another record.
+//
+// A Machine names the pure machine: Record, Command, Decision, Asker (who is to be answered), and the few functions
+// below.
+#pragma once
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "base/name.h"
+#include "engine/replay.h"
+#include "engine/slot.h"
+
+namespace syzygy::engine {
+
+template <class Machine>
+class FoldingSlot : public Slot {
+ public:
+  using Record = typename Machine::Record;
+  using Command = typename Machine::Command;
+  using Decision = typename Machine::Decision;
+  using Asker = typename Machine::Asker;
+
+  FoldingSlot(LaneSide& lane, std::string key, std::string name) : Slot(lane, std::move(key)), name_(std::move(name)) {}
+
+  void add(Command command, Asker asker) {
+    renewals_ += Machine::is_renewal(command) ? 1 : 0;
+    commands_.push_back(std::move(command));
+    askers_.push_back(std::move(asker));
+  }
+
+  void grace(const std::string& id) final { grace_ = id; }
+  void tick() final { tick_ = true; }
+
+  [[nodiscard]] bool has_commands() const final { return !commands_.empty() || tick_ || !grace_.empty(); }
+  [[nodiscard]] bool only_renewals() const final {
+    return renewals_ == commands_.size() && renewals_ > 0 && !tick_ && grace_.empty();
+  }
+
+  std::optional<Change> fold() final {
+    if (frozen_) {
+      refuse(frozen_error(Machine::kWord + (" " + printable(name_, 200)), why_frozen_));
+      return std::nullopt;
+    }
+    if (!has_commands()) return std::nullopt;
+    // Grace stands first: leases are judged after it.
+    graced_ = !grace_.empty() && Machine::has_leases(record());
+    if (graced_) commands_.insert(commands_.begin(), Machine::grace(grace_));
+    decision_ = decide();
+    if (!decision_.broken.empty()) {
+      freeze_broken();
+      return std::nullopt;
+    }
+    if (graced_) {
+      commands_.erase(commands_.begin());
+      decision_.replies.erase(decision_.replies.begin());
+    }
+    wake_at_ = decision_.wake_at;
+    if (!decision_.changed) {
+      settle();
+      return std::nullopt;
+    }
+    std::string bytes = Machine::encode(decision_.record);
+    encoded_bytes_ = bytes.size();
+    return Change{.key = key_, .expected = version_, .bytes = std::move(bytes), .history = Machine::rows(decision_)};
+  }
+
+  void committed(const Version& version) final {
+    version_ = version;
+    bytes_ = encoded_bytes_;
+    adopt(std::move(decision_.record));
+    settle();
+  }
+
+  void refuse(const Error& error) final {
+    decision_ = {};
+    // The callbacks may call the engine, but what they ask comes by the mailbox: the queue does not move under us.
+    for (Asker& asker : std::exchange(askers_, {})) {
+      if (asker.done) asker.done(std::unexpected(error));
+    }
+    commands_.clear();
+    renewals_ = 0;
+    // A tick and a grace are the engine's own affair: they stay due.
+  }
+
+  [[nodiscard]] bool idle() const override { return !frozen_ && !has_commands(); }
+
+  void freeze(std::string why) {
+    if (!frozen_) lane_.counters().frozen.fetch_add(1, std::memory_order_relaxed);
+    frozen_ = true;
+    why_frozen_ = std::move(why);
+    tick_ = false;
+    grace_.clear();
+  }
+
+ protected:
+  // REQUIRES: loaded().
+  [[nodiscard]] virtual const Record& record() const = 0;
+  // `record` is what the store holds from now on.
+  virtual void adopt(Record record) = 0;
+  // The decision is durable (or changed nothing): its updates and replies go out. `askers` are those of its replies.
+  virtual void release(Decision decision, std::vector<Asker> askers, const std::vector<Command>& commands) = 0;
+  virtual void frozen_now() {}
+
+  // Of a record just loaded: when it must be looked at next, without changing it.
+  void learn_wake(const Record& loaded) {
+    try {
+      wake_at_ = Machine::step(loaded, {}, loaded.now, lane_.options()).wake_at;
+    } catch (const std::exception& e) {
+      freeze(std::string("its record cannot be judged (") + e.what() + ")");
+    }
+  }
+
+  const std::string name_;
+  std::string why_frozen_;
+
+ private:
+  Decision decide() {
+    static const std::vector<Command> kTick{Machine::tick()};
+    try {
+      return Machine::step(record(), commands_.empty() ? kTick : commands_, lane_.now(), lane_.options());
+    } catch (const std::exception& e) {
+      Decision decision;
+      decision.broken = std::string("step() threw: ") + e.what();
+      return decision;
+    }
+  }
+
+  void settle() {
+    tick_ = false;
+    grace_.clear();
+    renewals_ = 0;
+    const std::vector<Command> commands = std::exchange(commands_, {});
+    std::vector<Asker> askers = std::exchange(askers_, {});
+    release(std::exchange(decision_, {}), std::move(askers), commands);
+  }
+
+  // Nothing is committed, the file replays it, and this record alone stands still.
+  void freeze_broken() {
+    std::string why = "an invariant failed (" + decision_.broken + ")";
+    const Options& options = lane_.options();
+    if (!options.replay_directory.empty()) {
+      Replay replay;
+      replay.is_barrier = Machine::kIsBarrier;
+      replay.broken = decision_.broken;
+      replay.now = lane_.now();
+      replay.round_settings = options.rounds;
+      replay.barrier_settings = options.barriers;
+      replay.record = Machine::encode(record());
+      for (const Command& command : commands_) replay.commands.push_back(Machine::encode_command(command));
+      const auto path = write_replay(options.replay_directory, name_, replay);
+      why += path ? "; " + *path + " replays it" : "; " + path.error().message;
+    }
+    if (graced_) commands_.erase(commands_.begin());
+    freeze(std::move(why));
+    refuse(frozen_error(Machine::kWord + (" " + printable(name_, 200)), why_frozen_));
+    frozen_now();
+  }
+
+  std::vector<Command> commands_;
+  std::vector<Asker> askers_;  // one for each command
+  std::size_t renewals_ = 0;   // of the commands
+  bool tick_ = false;
+  std::string grace_;
+  bool graced_ = false;
+  Decision decision_;  // folded, not committed yet
+  std::size_t encoded_bytes_ = 0;
+
+  void for_each_milestone(const std::function<void(const std::string&)>& visit) const final {
+    visit("");
+    Machine::for_each_milestone(decision_, visit);
+  }
+};
+
+}  // namespace syzygy::engine

@@ -1,0 +1,603 @@
+#include "engine/lane.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "base/kill_point.h"
+
+namespace syzygy::engine {
+namespace {
+
+// While something could not be done: how soon to look again. Shorter than the poll, so that nobody waits for that too.
+constexpr Duration kProbe{500};
+// A conflict needs another user of the store to have won; this many in a row are a storm.
+constexpr int kAttemptsMax = 50;
+constexpr std::size_t kScanPage = 1'000;
+constexpr int kEvictionsPerTurn = 64;
+// A wake-up that changed nothing is not asked for again at once.
+constexpr Duration kIdleWake{100};
+
+Duration boot_time() {
+  timespec at{};
+  ::clock_gettime(CLOCK_BOOTTIME, &at);
+  return std::chrono::duration_cast<Duration>(std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec));
+}
+
+Steady steady() { return std::chrono::steady_clock::now(); }
+
+// "engine.before_commit" and, for what this commit means, "engine.before_commit.ELECTED".
+void pass_kill_points([[maybe_unused]] const char* moment, [[maybe_unused]] const std::vector<Slot*>& slots) {
+#ifdef SYZYGY_KILL_POINTS
+  SYZYGY_KILL_POINT(moment);
+  for (const Slot* slot : slots) {
+    slot->for_each_milestone([&](const std::string& state) {
+      const std::string name = std::string(moment) + "." + state;
+      SYZYGY_KILL_POINT(name.c_str());
+    });
+  }
+#endif
+}
+
+}  // namespace
+
+// ---- Audience ----
+
+void Audience::add(std::string prefix, SinkPtr sink) {
+  const std::lock_guard lock(mutex_);
+  auto listeners = std::make_shared<std::vector<Listener>>(*listeners_);
+  listeners->push_back({std::move(prefix), std::move(sink)});
+  listeners_ = std::move(listeners);
+}
+
+void Audience::sweep_closed() {
+  const std::lock_guard lock(mutex_);
+  auto listeners = std::make_shared<std::vector<Listener>>(*listeners_);
+  std::erase_if(*listeners, [](const Listener& listener) { return listener.sink->closed(); });
+  listeners_ = std::move(listeners);
+}
+
+std::size_t Audience::announce(const Update& update) const {
+  std::shared_ptr<const std::vector<Listener>> listeners;
+  {
+    const std::lock_guard lock(mutex_);
+    listeners = listeners_;
+  }
+  std::size_t heard = 0;
+  for (const Listener& listener : *listeners) {
+    if (!update.state->record.target.value.starts_with(listener.prefix)) continue;
+    listener.sink->send(update);
+    ++heard;
+  }
+  return heard;
+}
+
+// ---- Lane: from outside ----
+
+Lane::Lane(Store& store, const Options& options, std::shared_ptr<Counters> counters, Audience& audience,
+           std::function<void(Moved)> route)
+    : store_(store),
+      options_(options),
+      counters_(std::move(counters)),
+      audience_(audience),
+      route_(std::move(route)),
+      mailbox_(options.mailbox_max) {}
+
+Lane::~Lane() {
+  join();
+  slots_.clear();
+}
+
+void Lane::start() {
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "lane");
+    run();
+  });
+}
+
+void Lane::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+bool Lane::offer(Item& item) { return mailbox_.offer(item); }
+void Lane::put(Item item) { mailbox_.put(std::move(item)); }
+std::size_t Lane::queued() const { return mailbox_.size(); }
+
+std::string Lane::trouble() const {
+  const std::lock_guard lock(trouble_mutex_);
+  return trouble_;
+}
+
+// ---- LaneSide ----
+
+void Lane::announce(const Update& update) { Counters::add(counters_->updates_sent, audience_.announce(update)); }
+
+void Lane::wait_begins(WaitId id, Slot& slot, Steady deadline) {
+  waits_.emplace(id, Waiting{&slot, deadline});
+  deadlines_.emplace(deadline, id);
+}
+
+void Lane::wait_over(WaitId id) {
+  const auto waiting = waits_.find(id);
+  if (waiting == waits_.end()) return;
+  touch(*waiting->second.slot);
+  deadlines_.erase({waiting->second.deadline, id});
+  waits_.erase(waiting);
+}
+
+// ---- the loop ----
+
+void Lane::run() {
+  std::vector<Item> items;
+  while (!stopping_ || mailbox_.size() > 0) {
+    const std::optional<Steady> until = next_turn();
+    mailbox_.take(items, until);
+    steady_now_ = steady();
+    // This thread stood still: renewals that came in time could not be read in time.
+    if (until && steady_now_ > *until + ClockWatch::kTolerance) grace_due_ = true;
+    turn(items);
+    items.clear();
+    // This turn took long, and meanwhile there may be renewals in the mailbox that came in time.
+    if (steady() - steady_now_ > ClockWatch::kTolerance && mailbox_.size() > 0) grace_due_ = true;
+  }
+}
+
+std::optional<Steady> Lane::next_turn() const {
+  std::optional<Steady> next;
+  const auto at = [&](Steady when) { next = std::min(next.value_or(when), when); };
+  if (!wakes_.empty() && !down_since_) {
+    at(steady_now_ + std::max(Duration{0}, wakes_.begin()->first - now_));
+  }
+  if (!deadlines_.empty()) at(deadlines_.begin()->first);
+  if (renewals_at_) at(*renewals_at_);
+  if (probe_at_) at(*probe_at_);
+  if (poll_at_) at(*poll_at_);
+  if (grace_due_ && !down_since_) at(steady_now_);
+  return next;
+}
+
+void Lane::turn(std::vector<Item>& items) {
+  for (Item& item : items) std::visit([this](auto& what) { take(what); }, item);
+  if (renewals_at_ && (steady_now_ >= *renewals_at_ || stopping_)) {
+    for (Slot* slot : std::exchange(renewing_, {})) {
+      slot->in_renewing = false;
+      put_to_work(*slot);
+    }
+    renewals_at_ = std::nullopt;
+  }
+  if (store_is_up()) {
+    look_at_moved();
+    give_grace();
+    wake_due();
+    work_through();
+    poll();
+  } else {
+    work_through_without_store();
+  }
+  expire_waits();
+  if (stopping_) end_all_waits();
+  finish_touched();
+  evict();
+  for (const auto& done : std::exchange(recovered_, {})) {
+    recovering_ = false;
+    done->set_value(recovery_error_ ? Result<void>(std::unexpected(*recovery_error_)) : Result<void>{});
+  }
+}
+
+// ---- what came ----
+
+TargetSlot& Lane::target(const std::string& name) {
+  return static_cast<TargetSlot&>(*slot_of(std::string(kTargetPrefix) + name));
+}
+
+BarrierSlot& Lane::barrier(const std::string& name) {
+  return static_cast<BarrierSlot&>(*slot_of(std::string(kBarrierPrefix) + name));
+}
+
+// Null: the key is nothing of ours.
+Slot* Lane::slot_of(const std::string& key) {
+  const auto found = slots_.find(key);
+  if (found != slots_.end()) return found->second.get();
+  std::unique_ptr<Slot> slot;
+  if (key.starts_with(kTargetPrefix)) {
+    slot = std::make_unique<TargetSlot>(*this, key, key.substr(kTargetPrefix.size()));
+  } else if (key.starts_with(kBarrierPrefix)) {
+    slot = std::make_unique<BarrierSlot>(*this, key, key.substr(kBarrierPrefix.size()));
+  } else {
+    return nullptr;
+  }
+  return slots_.emplace(key, std::move(slot)).first->second.get();
+}
+
+void Lane::touch(Slot& slot) {
+  if (std::exchange(slot.is_touched, true)) return;
+  touched_.push_back(&slot);
+}
+
+void Lane::put_to_work(Slot& slot) {
+  if (std::exchange(slot.in_work, true)) return;
+  work_.push_back(&slot);
+  touch(slot);
+}
+
+void Lane::put_off(Slot& slot) {
+  if (!probe_at_) probe_at_ = steady_now_ + std::min(kProbe, options_.poll);
+  if (std::exchange(slot.in_later, true)) return;
+  later_.push_back(&slot);
+}
+
+void Lane::take(ToTarget& item) {
+  TargetSlot& slot = target(item.name);
+  slot.add(std::move(item.command), {std::move(item.done)});
+  if (!slot.only_renewals()) {
+    put_to_work(slot);
+    return;
+  }
+  if (!renewals_at_) renewals_at_ = steady_now_ + options_.renew_window;
+  if (!std::exchange(slot.in_renewing, true)) renewing_.push_back(&slot);
+}
+
+void Lane::take(ToBarrier& item) {
+  BarrierSlot& slot = barrier(item.name);
+  slot.add(std::move(item.command), {std::move(item.done), item.id, item.deadline, std::move(item.place)});
+  put_to_work(slot);
+}
+
+void Lane::take(ReadTarget& item) {
+  TargetSlot& slot = target(item.name);
+  slot.get(std::move(item.done));
+  put_to_work(slot);
+}
+
+void Lane::take(WaitForTarget& item) {
+  TargetSlot& slot = target(item.name);
+  slot.get_after(item.id, item.deadline, std::move(item.wait));
+  put_to_work(slot);
+}
+
+void Lane::take(WatchTarget& item) {
+  TargetSlot& slot = target(item.name);
+  slot.watch(std::move(item.sink), std::move(item.epoch), item.after);
+  put_to_work(slot);
+}
+
+void Lane::take(Unwatch& item) {
+  const auto found = slots_.find(std::string(kTargetPrefix) + item.name);
+  if (found == slots_.end()) return;
+  sweeps_.push_back(found->second.get());
+  touch(*found->second);
+}
+
+void Lane::take(CancelWait& item) {
+  const auto waiting = waits_.find(item.id);
+  if (waiting != waits_.end()) {
+    waiting->second.slot->cancel(item.id);
+  } else {
+    cancelled_.insert(item.id);  // of a command in this very batch, or of one that is over
+  }
+}
+
+void Lane::take(Moved& item) { moved_.push_back(std::move(item)); }
+void Lane::take(Recovered& item) { recovered_.push_back(std::move(item.done)); }
+void Lane::take(Stop&) { stopping_ = true; }
+
+// ---- the store: is it there, what time is it ----
+
+void Lane::store_failed(const Error& error) {
+  Counters::add(counters_->store_errors);
+  if (recovering_ && !recovery_error_) recovery_error_ = error;
+  if (error.code != ErrorCode::kUnavailable) return;
+  if (!down_since_) down_since_ = steady_now_;
+  probe_at_ = steady() + std::min(kProbe, options_.poll);
+  const std::lock_guard lock(trouble_mutex_);
+  trouble_ = error.message;
+}
+
+Error Lane::unavailable() const {
+  Error error{ErrorCode::kUnavailable,
+              "STORE_UNAVAILABLE",
+              "the store cannot be reached now (" + trouble() +
+                  "), so it is not known whether this took effect; repeat the same request, with the same request id",
+              {},
+              kProbe};
+  return error;
+}
+
+bool Lane::store_is_up() {
+  if (down_since_ && steady_now_ < *probe_at_) return false;
+  const auto now = store_.now();
+  if (!now) {
+    store_failed(now.error());
+    return false;
+  }
+  now_ = *now;
+  if (clock_.stepped(now_, boot_time())) grace_due_ = true;
+  if (down_since_) {
+    // The clock alone is no proof: only a read is.
+    if (const auto probe = store_.load(std::string(kTargetPrefix)); !probe) {
+      store_failed(probe.error());
+      return false;
+    }
+    if (steady_now_ - *down_since_ > ClockWatch::kTolerance) grace_due_ = true;
+    down_since_ = std::nullopt;
+    const std::lock_guard lock(trouble_mutex_);
+    trouble_.clear();
+  }
+  if (probe_at_ && steady_now_ >= *probe_at_) {
+    probe_at_ = std::nullopt;
+    for (Slot* slot : std::exchange(later_, {})) {
+      slot->in_later = false;
+      put_to_work(*slot);
+    }
+  }
+  return true;
+}
+
+Result<void> Lane::load(Slot& slot, bool hinted) {
+  touch(slot);
+  auto loaded = store_.load(slot.key());
+  if (!loaded) {
+    store_failed(loaded.error());
+    return std::unexpected(std::move(loaded.error()));
+  }
+  return slot.take(*std::move(loaded), hinted);
+}
+
+// Records that another user of the store moved, or, at the start, all there are.
+void Lane::look_at_moved() {
+  std::vector<Moved> moved = std::exchange(moved_, {});
+  for (std::size_t i = 0; i < moved.size(); ++i) {
+    if (down_since_) {
+      moved_.assign(std::make_move_iterator(moved.begin() + static_cast<std::ptrdiff_t>(i)),
+                    std::make_move_iterator(moved.end()));
+      return;
+    }
+    Slot* slot = slot_of(moved[i].key);
+    if (slot == nullptr || slot->frozen()) continue;
+    if (slot->loaded() && moved[i].version && slot->version() == moved[i].version) continue;
+    const auto taken = load(*slot, !recovering_);
+    if (!taken && taken.error().code == ErrorCode::kUnavailable) {
+      moved_.push_back(std::move(moved[i]));
+      continue;
+    }
+    // A record of a newer program must not be worked around; a damaged one freezes its own target only.
+    if (!taken && recovering_ && taken.error().reason == "RECORD_NEWER" && !recovery_error_) {
+      recovery_error_ = taken.error();
+    }
+    if (recovering_ && !slot->frozen() && slot->wake_at()) {
+      slot->grace(options_.boot);
+      put_to_work(*slot);
+    }
+  }
+}
+
+// Each lease gets one full term before it is judged: those who hold them may not have been heard.
+void Lane::give_grace() {
+  if (!std::exchange(grace_due_, false) || recovering_) return;
+  const std::string id = options_.boot + "/" + std::to_string(++graces_);
+  for (const auto& [at, slot] : wakes_) {
+    slot->grace(id);
+    put_to_work(*slot);
+  }
+}
+
+void Lane::wake_due() {
+  for (const auto& [at, slot] : wakes_) {
+    if (at > now_) break;
+    slot->tick();
+    put_to_work(*slot);
+  }
+}
+
+// ---- fold, commit, release ----
+
+void Lane::refuse(Slot& slot, const Error& error) {
+  slot.refuse(error);
+  slot.serve_reads(&error);
+}
+
+void Lane::work_through() {
+  std::vector<Slot*> open = std::exchange(work_, {});
+  for (Slot* slot : open) slot->in_work = false;
+  std::vector<Slot*> folded;
+  std::vector<Change> changes;
+  for (int attempt = 0; !open.empty(); ++attempt) {
+    folded.clear();
+    changes.clear();
+    for (Slot* slot : open) {
+      if (!slot->loaded()) {
+        if (down_since_) {
+          refuse(*slot, unavailable());
+          put_off(*slot);
+          continue;
+        }
+        if (auto loaded = load(*slot, false); !loaded && !slot->frozen()) {
+          const bool away = loaded.error().code == ErrorCode::kUnavailable;
+          refuse(*slot, away ? unavailable() : loaded.error());
+          if (away) put_off(*slot);
+          continue;
+        }
+      }
+      if (attempt == kAttemptsMax) {
+        Error error{ErrorCode::kUnavailable,
+                    "STORE_CONTENDED",
+                    "another daemon kept changing the same record; repeat the same request",
+                    {},
+                    kProbe};
+        refuse(*slot, error);
+        put_off(*slot);
+        continue;
+      }
+      auto change = slot->fold();
+      if (change) {
+        folded.push_back(slot);
+        changes.push_back(*std::move(change));
+      } else {
+        slot->serve_reads(nullptr);
+      }
+    }
+    open = changes.empty() ? std::vector<Slot*>{} : commit(folded, changes);
+  }
+}
+
+// Returns those that must be folded again, on what the store now has.
+std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vector<Change>& changes) {
+  pass_kill_points("engine.before_commit", folded);
+  const Steady began = steady();
+  const auto results = store_.commit(changes);
+  counters_->committed_in(
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(steady() - began).count()));
+
+  if (!results) {
+    const Error& error = results.error();
+    const bool all_alike = error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kResourceExhausted;
+    if (!all_alike && changes.size() > 1) {
+      // One of them is not to the store's liking: it must not take the others down with it.
+      std::vector<Slot*> again;
+      for (std::size_t i = 0; i < changes.size(); ++i) {
+        const auto more = commit({folded[i]}, {changes[i]});
+        again.insert(again.end(), more.begin(), more.end());
+      }
+      return again;
+    }
+    store_failed(error);
+    for (Slot* slot : folded) {
+      refuse(*slot, error.code == ErrorCode::kUnavailable ? unavailable() : error);
+      put_off(*slot);
+    }
+    return {};
+  }
+
+  pass_kill_points("engine.after_commit", folded);
+  pass_kill_points("engine.before_reply", folded);
+  Counters::add(counters_->commits);
+  std::vector<Slot*> again;
+  for (std::size_t i = 0; i < folded.size(); ++i) {
+    const CommitResult& result = (*results)[i];
+    if (result.outcome == CommitOutcome::kCommitted) {
+      Counters::add(counters_->committed_records);
+      folded[i]->committed(result.version);
+      folded[i]->serve_reads(nullptr);
+      continue;
+    }
+    Counters::add(result.outcome == CommitOutcome::kConflict ? counters_->conflicts : counters_->unknown_commits);
+    folded[i]->unload();
+    again.push_back(folded[i]);
+  }
+  return again;
+}
+
+// Nobody is kept waiting for an answer that cannot be given now; who only waits to see something goes on waiting.
+void Lane::work_through_without_store() {
+  const Error error = unavailable();
+  for (Slot* slot : std::exchange(work_, {})) {
+    slot->in_work = false;
+    refuse(*slot, error);
+    put_off(*slot);
+  }
+  if (!recovered_.empty() && !recovery_error_) recovery_error_ = error;
+}
+
+void Lane::expire_waits() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= steady_now_) {
+    const WaitId id = deadlines_.begin()->second;
+    waits_.at(id).slot->expire(id);
+    wait_over(id);
+  }
+  for (const WaitId id : std::exchange(cancelled_, {})) {
+    const auto waiting = waits_.find(id);
+    if (waiting != waits_.end()) waiting->second.slot->cancel(id);
+  }
+}
+
+void Lane::end_all_waits() {
+  const Error error{ErrorCode::kUnavailable,
+                    "SHUTTING_DOWN",
+                    "this daemon is shutting down; ask again, or ask another one",
+                    {},
+                    kProbe};
+  for (const auto& [key, slot] : slots_) slot->end_waits(error);
+}
+
+// ---- what another daemon may have done ----
+
+void Lane::poll() {
+  if (!route_) return;
+  if (poll_at_ && steady_now_ < *poll_at_) return;
+  const bool first = !poll_at_;
+  poll_at_ = steady_now_ + options_.poll;
+  for (const std::string_view prefix : {kTargetPrefix, kBarrierPrefix}) {
+    std::string after;
+    for (;;) {
+      const auto page = store_.scan(prefix, after, kScanPage);
+      if (!page) {
+        store_failed(page.error());
+        return;
+      }
+      for (const Listed& listed : *page) {
+        std::string& known = polled_[listed.key];
+        const std::string at = listed.version.epoch + listed.version.commit;
+        if (known == at) continue;
+        known = at;
+        if (!first) route_(Moved{listed.key, listed.version});
+      }
+      if (page->size() < kScanPage) break;
+      after = page->back().key;
+    }
+  }
+}
+
+// ---- timers and memory ----
+
+void Lane::finish_touched() {
+  for (Slot* slot : std::exchange(sweeps_, {})) static_cast<TargetSlot*>(slot)->sweep_closed_sinks();
+  for (Slot* slot : std::exchange(touched_, {})) {
+    slot->is_touched = false;
+
+    std::optional<Instant> wake = slot->wake_at();
+    if (wake && *wake <= now_) wake = now_ + kIdleWake;
+    if (wake != slot->armed) {
+      if (slot->armed) wakes_.erase({*slot->armed, slot});
+      if (wake) wakes_.emplace(*wake, slot);
+      slot->armed = wake;
+    }
+
+    if (slot->cached) {
+      cached_bytes_ -= slot->counted_bytes;
+      cached_.erase(slot->cached_at);
+      slot->cached = false;
+    }
+    if (slot->loaded() && slot->version()) {
+      slot->counted_bytes = slot->bytes();
+      cached_bytes_ += slot->counted_bytes;
+      slot->cached_at = cached_.insert(cached_.end(), slot);
+      slot->cached = true;
+    } else {
+      forget(*slot);
+    }
+  }
+}
+
+// Drops a slot that holds nothing worth its memory. One that must wake later stays, without its record.
+void Lane::forget(Slot& slot) {
+  if (!slot.idle() || slot.armed || slot.in_work || slot.in_renewing || slot.in_later) return;
+  slots_.erase(std::string(slot.key()));
+}
+
+void Lane::evict() {
+  for (int n = 0; n < kEvictionsPerTurn && cached_bytes_ > options_.cache_bytes_max && !cached_.empty(); ++n) {
+    Slot* slot = cached_.front();
+    if (!slot->idle() || slot->in_work || slot->in_renewing || slot->in_later) {
+      cached_.splice(cached_.end(), cached_, cached_.begin());
+      continue;
+    }
+    cached_.pop_front();
+    slot->cached = false;
+    cached_bytes_ -= slot->counted_bytes;
+    slot->unload();
+    forget(*slot);
+  }
+}
+
+}  // namespace syzygy::engine

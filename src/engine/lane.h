@@ -1,0 +1,213 @@
+// lane.h - one thread that owns the records whose keys are hashed to it, and the only one that touches their slots.
+//
+// Its life is one loop: take everything that waits, read the store's clock once, load what is missing, fold, commit all
+// of it in one call, release. A conflict or an unknown commit goes around again with the same commands. While the store
+// cannot be reached, commands are refused at once and waits stay open; every probe looks whether it is back.
+#pragma once
+
+#include <atomic>
+#include <future>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "engine/barrier_slot.h"
+#include "engine/clock_watch.h"
+#include "engine/counters.h"
+#include "engine/mailbox.h"
+#include "engine/target_slot.h"
+
+namespace syzygy::engine {
+
+inline constexpr std::string_view kTargetPrefix = "t/";
+inline constexpr std::string_view kBarrierPrefix = "b/";
+
+// What comes to a lane.
+struct ToTarget {
+  std::string name;
+  round::Command command;
+  Engine::OnTarget done;
+};
+struct ToBarrier {
+  std::string name;
+  barrier::Command command;
+  Engine::OnBarrier done;
+  WaitId id = 0;
+  Steady deadline{};
+  Place place;
+};
+struct ReadTarget {
+  std::string name;
+  Engine::OnState done;
+};
+struct WaitForTarget {
+  std::string name;
+  WaitId id = 0;
+  Steady deadline{};
+  TargetSlot::Wait wait;
+};
+struct WatchTarget {
+  std::string name;
+  SinkPtr sink;
+  std::string epoch;
+  Revision after;
+};
+struct Unwatch {
+  std::string name;
+};
+struct CancelWait {
+  WaitId id = 0;
+};
+// Another user of the store moved `key`; or, at the start, it is there.
+struct Moved {
+  std::string key;
+  std::optional<Version> version;
+};
+// Everything that was put before has been looked at. The answer is the store's error if something could not be.
+struct Recovered {
+  std::shared_ptr<std::promise<Result<void>>> done;
+};
+struct Stop {};
+
+using Item = std::variant<ToTarget, ToBarrier, ReadTarget, WaitForTarget, WatchTarget, Unwatch, CancelWait, Moved,
+                          Recovered, Stop>;
+
+// Those who watch all targets; shared by the lanes.
+class Audience {
+ public:
+  void add(std::string prefix, SinkPtr sink);
+  void sweep_closed();
+  // Returns how many heard it.
+  std::size_t announce(const Update& update) const;
+
+ private:
+  struct Listener {
+    std::string prefix;
+    SinkPtr sink;
+  };
+  mutable std::mutex mutex_;
+  std::shared_ptr<const std::vector<Listener>> listeners_ = std::make_shared<const std::vector<Listener>>();
+};
+
+class Lane final : public LaneSide {
+ public:
+  // `route` takes what this lane's poll found to the lane that owns it; empty: it does not poll.
+  Lane(Store& store, const Options& options, std::shared_ptr<Counters> counters, Audience& audience,
+       std::function<void(Moved)> route);
+  ~Lane() override;
+
+  void start();
+  // Waits for the thread, which ends once everything that was put before Stop is done.
+  void join();
+
+  // False, and `item` is untouched: the mailbox is full.
+  bool offer(Item& item);
+  void put(Item item);
+
+  [[nodiscard]] std::size_t queued() const;
+  // Why the store does not answer; empty: it does.
+  [[nodiscard]] std::string trouble() const;
+
+ private:
+  // ---- LaneSide ----
+  Store& store() override { return store_; }
+  const Options& options() const override { return options_; }
+  Counters& counters() override { return *counters_; }
+  Instant now() const override { return now_; }
+  Steady steady_now() const override { return steady_now_; }
+  void announce(const Update& update) override;
+  void wait_begins(WaitId id, Slot& slot, Steady deadline) override;
+  void wait_over(WaitId id) override;
+
+  void run();
+  std::optional<Steady> next_turn() const;
+  void turn(std::vector<Item>& items);
+  void take(ToTarget& item);
+  void take(ToBarrier& item);
+  void take(ReadTarget& item);
+  void take(WaitForTarget& item);
+  void take(WatchTarget& item);
+  void take(Unwatch& item);
+  void take(CancelWait& item);
+  void take(Moved& item);
+  void take(Recovered& item);
+  void take(Stop& item);
+  void touch(Slot& slot);
+  void put_to_work(Slot& slot);
+  void put_off(Slot& slot);
+  TargetSlot& target(const std::string& name);
+  BarrierSlot& barrier(const std::string& name);
+  Slot* slot_of(const std::string& key);
+
+  bool store_is_up();
+  void look_at_moved();
+  void give_grace();
+  void wake_due();
+  void work_through();
+  void work_through_without_store();
+  Result<void> load(Slot& slot, bool hinted);
+  std::vector<Slot*> commit(const std::vector<Slot*>& folded, const std::vector<Change>& changes);
+  void refuse(Slot& slot, const Error& error);
+  void expire_waits();
+  void poll();
+  void finish_touched();
+  void forget(Slot& slot);
+  void evict();
+  void end_all_waits();
+
+  void store_failed(const Error& error);
+  [[nodiscard]] Error unavailable() const;
+
+  Store& store_;
+  const Options& options_;
+  const std::shared_ptr<Counters> counters_;
+  Audience& audience_;
+  const std::function<void(Moved)> route_;
+  Mailbox<Item> mailbox_;
+  std::thread thread_;
+
+  // The thread's own.
+  std::unordered_map<std::string, std::unique_ptr<Slot>> slots_;
+  std::vector<Slot*> work_;      // to be folded or read in this turn
+  std::vector<Slot*> renewing_;  // with renewals only: to be folded at renewals_at_
+  std::optional<Steady> renewals_at_;
+  std::vector<Slot*> later_;  // what this turn could not do: again at the next probe
+  std::vector<Moved> moved_;
+  std::vector<Slot*> touched_;  // whose timers and memory are looked at when the turn ends
+  std::vector<Slot*> sweeps_;   // of targets: some of their watchers are gone
+  std::set<WaitId> cancelled_;  // in this turn, before they began to wait
+  std::set<std::pair<Instant, Slot*>> wakes_;
+  std::set<std::pair<Steady, WaitId>> deadlines_;
+  struct Waiting {
+    Slot* slot;
+    Steady deadline;
+  };
+  std::unordered_map<WaitId, Waiting> waits_;
+  std::list<Slot*> cached_;  // least recently used first
+  std::size_t cached_bytes_ = 0;
+  std::vector<std::shared_ptr<std::promise<Result<void>>>> recovered_;
+  std::optional<Error> recovery_error_;
+
+  Instant now_;
+  Steady steady_now_{};
+  ClockWatch clock_;
+  std::uint64_t graces_ = 0;
+  bool grace_due_ = false;
+  bool recovering_ = true;            // until the first Recovered
+  std::optional<Steady> probe_at_;    // while something has to be tried again
+  std::optional<Steady> down_since_;  // the store does not answer
+  std::optional<Steady> poll_at_;
+  std::unordered_map<std::string, std::string> polled_;  // the commit at which each record was at the last poll
+  bool stopping_ = false;
+
+  mutable std::mutex trouble_mutex_;
+  std::string trouble_;
+};
+
+}  // namespace syzygy::engine
