@@ -119,13 +119,14 @@ struct ClaimRow {
 
 // Another tool's history table in this database.
 struct ForeignHistory {
-  std::string tool;                     // "golang-migrate", "goose", "dbmate", "Flyway", ...
-  std::string table;                    // as it is to be named in SQL
-  std::vector<std::uint64_t> versions;  // applied, ascending; golang-migrate has one, the highest
-  bool cumulative = false;              // one version stands for itself and everything below
-  bool dirty = false;                   // the other tool left a migration half-way
-  bool kept = false;                    // adopted: we write it together with ours where it can say what happened
-  bool readable = true;                 // false: only its presence is known (adopt --at is the way)
+  std::string tool;                   // "golang-migrate", "goose", "dbmate", "Flyway", ...
+  std::string table;                  // as it is to be named in SQL
+  std::vector<std::string> versions;  // applied, ascending; golang-migrate has one, the highest
+  bool cumulative = false;            // one version stands for itself and everything below
+  bool dirty = false;                 // the other tool left a migration half-way
+  bool kept = false;                  // adopted: we write it together with ours where it can say what happened
+  bool readable = true;               // false: only its presence is known (adopt --at is the way)
+  bool refuses = true;                // `migrate` refuses beside it while ours is empty (refuses_unadopted)
 };
 
 // All of it read in one snapshot of the database.
@@ -137,6 +138,7 @@ struct Snapshot {
   std::vector<BegunStep> begun;
   std::optional<OutcomeRow> last_outcome;
   std::optional<OutcomeRow> outcome;  // of the round that was asked for
+  bool adopted = false;               // adopt() was called: other tools' tables are settled
   std::vector<ForeignHistory> foreign;
 };
 

@@ -1,0 +1,103 @@
+// adopt.cpp - changing the history by hand: adopting another tool's, accepting a changed file.
+#include <algorithm>
+#include <utility>
+
+#include "base/kill_point.h"
+#include "migration/target/foreign.h"
+#include "migration/target/guarded_target.h"
+
+namespace syzygy::migration {
+namespace {
+
+Error refused(std::string reason, std::string message) {
+  return {ErrorCode::kFailedPrecondition, std::move(reason), std::move(message), {}, std::nullopt};
+}
+
+}  // namespace
+
+Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, const std::optional<StepId>& at,
+                                      std::string_view who) {
+  if (auto prepared = prepare(); !prepared) return std::unexpected(prepared.error());
+  auto outcome = reading<Result<Adoption>>("adopt the history", [&]() -> Sql<Result<Adoption>> {
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    auto fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    auto snap = read_snapshot({});
+    if (!snap) return std::unexpected(snap.error());
+    if (!snap->applied.empty()) {
+      db_->rollback();
+      return Result<Adoption>{std::unexpected(
+          refused("HISTORY_NOT_EMPTY", describe() + " has a history of its own already (" +
+                                           std::to_string(snap->applied.size()) + " steps, the last " +
+                                           snap->applied.back().step.id.value + "): there is nothing to adopt."))};
+    }
+    auto steps = plan_adoption(snap->foreign, directory, at);
+    if (!steps) {
+      db_->rollback();
+      return Result<Adoption>{std::unexpected(steps.error())};
+    }
+    Adoption adoption;
+    const auto theirs = std::ranges::find_if(
+        snap->foreign, [](const ForeignHistory& one) { return one.tool == "golang-migrate" && one.readable; });
+    const auto source =
+        std::ranges::find_if(snap->foreign, [](const ForeignHistory& one) { return one.refuses && one.readable; });
+    adoption.from = at                              ? "--at " + at->value
+                    : source == snap->foreign.end() ? ""
+                                                    : source->tool + "'s " + source->table;
+    for (const KnownStep& step : *steps) {
+      if (auto done = ledger_.write_adopted(step, who); !done) return std::unexpected(done.error());
+      adoption.adopted.push_back(step.id);
+    }
+    adoption.kept = theirs != snap->foreign.end();
+    if (auto done = ledger_.write_adoption(adoption.kept ? theirs->table : ""); !done) {
+      return std::unexpected(done.error());
+    }
+    auto logged = ledger_.write_audit({"adopt", steps->empty() ? StepId{} : steps->back().id,
+                                       std::to_string(steps->size()) + " steps from " + adoption.from, std::string(who),
+                                       "", Instant{}, snap->claim.token});
+    if (!logged) return std::unexpected(logged.error());
+    SYZYGY_KILL_POINT("target_adopt_before_commit");
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    SYZYGY_KILL_POINT("target_adopt_after_commit");
+    return Result<Adoption>{std::move(adoption)};
+  });
+  if (!outcome) return std::unexpected(outcome.error());
+  return std::move(*outcome);
+}
+
+Result<std::string> GuardedTarget::accept(const StepId& step, const std::string& content, std::string_view who,
+                                          std::string_view reason) {
+  auto outcome = reading<Result<std::string>>("accept the changed file", [&]() -> Sql<Result<std::string>> {
+    auto version = ledger_.version();
+    if (!version) return std::unexpected(version.error());
+    const auto unknown = [&] {
+      return Result<std::string>{
+          std::unexpected(refused("STEP_UNKNOWN", "Step " + step.value + " is not applied in " + describe() +
+                                                      ": there is nothing to accept."))};
+    };
+    if (*version == 0) return unknown();
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    auto fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    auto applied = ledger_.applied();
+    if (!applied) return std::unexpected(applied.error());
+    const auto row = std::ranges::find_if(*applied, [&](const AppliedRow& one) { return same_id(one.step.id, step); });
+    if (!fence->has_value() || row == applied->end()) {
+      db_->rollback();
+      return unknown();
+    }
+    std::string was = row->step.content;
+    if (auto done = ledger_.write_content(step, content); !done) return std::unexpected(done.error());
+    auto logged = ledger_.write_audit({"accept", row->step.id, "checksum " + was + " became " + content,
+                                       std::string(who), std::string(reason), Instant{}, (*fence)->claim.token});
+    if (!logged) return std::unexpected(logged.error());
+    SYZYGY_KILL_POINT("target_accept_before_commit");
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    SYZYGY_KILL_POINT("target_accept_after_commit");
+    return Result<std::string>{std::move(was)};
+  });
+  if (!outcome) return std::unexpected(outcome.error());
+  return std::move(*outcome);
+}
+
+}  // namespace syzygy::migration

@@ -1,0 +1,215 @@
+#include "migration/target/guarded_target.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/kill_point.h"
+#include "migration/target/foreign.h"
+
+namespace syzygy::migration {
+
+void tell(const OnProgress& progress, Progress said) {
+  if (progress) progress(said);
+}
+
+GuardedTarget::GuardedTarget(std::unique_ptr<Driver> driver, TargetOptions options)
+    : options_(std::move(options)), db_(std::move(driver)), ledger_(*db_, options_.application) {}
+
+Result<Identity> GuardedTarget::identity() {
+  auto snap = snapshot({});
+  if (!snap) return std::unexpected(snap.error());
+  auto identity = db_->identity();
+  if (!identity) return identity;
+  identity->id = snap->id;
+  return identity;
+}
+
+Result<Target::Fencing> GuardedTarget::fencing() {
+  if (auto connected = db_->connect(); !connected) return std::unexpected(connected.error());
+  const std::string why = db_->why_no_step_lock();
+  return Fencing{why.empty(), why};
+}
+
+Result<void> GuardedTarget::prepare() {
+  const Deadline deadline(options_.connect_timeout + std::chrono::seconds(20));
+  for (;;) {
+    auto stands = reading<bool>("prepare the fence", [&]() -> Sql<bool> {
+      auto version = ledger_.version();
+      if (!version) return std::unexpected(version.error());
+      if (*version == kLedgerVersion) {
+        auto row = ledger_.has_row();
+        if (!row || *row) return row;
+      }
+      auto prepared = ledger_.prepare();
+      // A lock that is not given, or an object that another process has just made: look again.
+      if (!prepared && prepared.error().kind == SqlError::Kind::kLockTimeout) return false;
+      return prepared;
+    });
+    if (!stands) return std::unexpected(stands.error());
+    if (*stands) return {};
+    if (deadline.over()) {
+      return failure(ErrorCode::kUnavailable, "DATABASE_BUSY",
+                     describe() +
+                         ": another process has been creating the tables that Syzygy keeps there for too "
+                         "long. Look for its session, and try again.");
+    }
+    static_cast<void>(pause(std::chrono::milliseconds(20), {}));
+  }
+}
+
+Sql<Snapshot> GuardedTarget::read_snapshot(const RoundId& round) {
+  Snapshot snap;
+  auto version = ledger_.version();
+  if (!version) return std::unexpected(version.error());
+  if (*version == kLedgerVersion) {
+    auto fence = ledger_.fence();
+    if (!fence) return std::unexpected(fence.error());
+    if (fence->has_value()) {
+      snap.prepared = true;
+      snap.id = (*fence)->id;
+      snap.claim = (*fence)->claim;
+      snap.adopted = (*fence)->adopted;
+      auto applied = ledger_.applied();
+      if (!applied) return std::unexpected(applied.error());
+      snap.applied = std::move(*applied);
+      auto begun = ledger_.begun();
+      if (!begun) return std::unexpected(begun.error());
+      snap.begun = std::move(*begun);
+      auto last = ledger_.last_outcome();
+      if (!last) return std::unexpected(last.error());
+      snap.last_outcome = std::move(*last);
+      if (!round.empty()) {
+        auto outcome = ledger_.outcome_of(round);
+        if (!outcome) return std::unexpected(outcome.error());
+        snap.outcome = std::move(*outcome);
+      }
+    }
+    auto foreign = read_foreign(*db_);
+    if (!foreign) return std::unexpected(foreign.error());
+    snap.foreign = std::move(*foreign);
+    if (fence->has_value()) {
+      for (ForeignHistory& history : snap.foreign) history.kept = history.table == (*fence)->kept_table;
+    }
+    return snap;
+  }
+  auto foreign = read_foreign(*db_);
+  if (!foreign) return std::unexpected(foreign.error());
+  snap.foreign = std::move(*foreign);
+  return snap;
+}
+
+Result<Snapshot> GuardedTarget::snapshot(const RoundId& round) {
+  return reading<Snapshot>("read the history", [&]() -> Sql<Snapshot> {
+    if (auto begun = db_->begin_read(); !begun) return std::unexpected(begun.error());
+    auto snap = read_snapshot(round);
+    if (!snap) return snap;
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    return snap;
+  });
+}
+
+Result<std::vector<HistoryEntry>> GuardedTarget::history() {
+  return reading<std::vector<HistoryEntry>>("read the history", [&]() -> Sql<std::vector<HistoryEntry>> {
+    auto version = ledger_.version();
+    if (!version) return std::unexpected(version.error());
+    if (*version == 0) return std::vector<HistoryEntry>{};
+    return ledger_.history();
+  });
+}
+
+Result<std::vector<AuditEntry>> GuardedTarget::audit() {
+  return reading<std::vector<AuditEntry>>("read the log", [&]() -> Sql<std::vector<AuditEntry>> {
+    auto version = ledger_.version();
+    if (!version) return std::unexpected(version.error());
+    if (*version == 0) return std::vector<AuditEntry>{};
+    return ledger_.audit();
+  });
+}
+
+Result<bool> GuardedTarget::mark_ended(Token token, const IncarnationId& incarnation) {
+  return reading<bool>("note the end of the run", [&]() -> Sql<bool> {
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    auto fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    if (!fence->has_value() || (*fence)->claim.token != token || (*fence)->claim.incarnation != incarnation) {
+      db_->rollback();
+      return false;
+    }
+    if (auto done = ledger_.write_ended(); !done) return std::unexpected(done.error());
+    SYZYGY_KILL_POINT("target_ended_before_commit");
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    SYZYGY_KILL_POINT("target_ended_after_commit");
+    return true;
+  });
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> GuardedTarget::exec_environment(const RunInfo& run,
+                                                                                         std::string_view pgoptions) {
+  if (auto connected = db_->connect(); !connected) return std::unexpected(connected.error());
+  return db_->exec_environment(options_.application, run, pgoptions);
+}
+
+Result<SessionsLeft> GuardedTarget::sessions_of(const RunInfo& run) {
+  return reading<SessionsLeft>("look for sessions of the wrapped tool",
+                               [&] { return db_->sessions_named(session_name(run.round, run.token)); });
+}
+
+Result<SessionsLeft> GuardedTarget::end_sessions_of(const RunInfo& run, Duration wait_max) {
+  const Deadline deadline(wait_max);
+  for (;;) {
+    auto left = sessions_of(run);
+    if (!left || !left->can_see || left->pids.empty()) return left;
+    std::string refused;
+    for (const int pid : left->pids) {
+      auto told = db_->terminate(pid);
+      // One that ended between the look and this call is what we want; a missing right is not.
+      if (!told && told.error().kind == SqlError::Kind::kRights) refused = told.error().words;
+    }
+    if (deadline.over()) {
+      left->why = refused.empty() ? "they were told to end, and have not yet" : refused;
+      return left;
+    }
+    static_cast<void>(pause(std::chrono::milliseconds(50), {}));
+  }
+}
+
+std::vector<Finding> GuardedTarget::diagnose() {
+  if (auto connected = db_->connect(); !connected) {
+    return {{"database", false, connected.error().message, "psql \"$SYZYGY_DATABASE\" -c 'select 1'"}};
+  }
+  std::vector<Finding> findings = {{"database", true, describe() + " answers", ""}};
+  for (Finding& finding : db_->diagnose()) findings.push_back(std::move(finding));
+  auto snap = snapshot({});
+  if (!snap) {
+    findings.push_back({"history", false, snap.error().message, ""});
+    return findings;
+  }
+  if (auto refused = refuses_unadopted(*snap)) {
+    findings.push_back({"other tools' history", false, refused->message, "syzygy history adopt"});
+  } else {
+    std::string seen;
+    for (const ForeignHistory& history : snap->foreign) {
+      seen += (seen.empty() ? "" : ", ") + history.tool + "'s " + history.table +
+              (history.kept ? " (kept up to date)" : "");
+    }
+    findings.push_back({"other tools' history", true, seen.empty() ? "none" : seen, ""});
+  }
+  if (!snap->claim.ended) {
+    findings.push_back({"last run", false,
+                        "the last run (token " + std::to_string(snap->claim.token.value) + ", round " +
+                            snap->claim.round.value + ") was not fenced, and its end was never confirmed",
+                        "syzygy status"});
+  }
+  for (const BegunStep& begun : snap->begun) {
+    findings.push_back({"unfinished step", false,
+                        "step " + begun.id.value + " runs outside a transaction; it was begun by round " +
+                            begun.round.value +
+                            (begun.failed.empty() ? " and is not known to have ended" : " and failed: " + begun.failed),
+                        "syzygy status"});
+  }
+  return findings;
+}
+
+}  // namespace syzygy::migration

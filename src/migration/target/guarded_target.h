@@ -1,0 +1,146 @@
+// guarded_target.h - the protocol's rules for a target database, written once for every kind of database (driver.h).
+//
+// Reading and preparing are in guarded_target.cpp, taking the fence in claim.cpp, running steps under it in apply.cpp,
+// adopting and accepting in adopt.cpp. Thread rules and failures as in target.h.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "migration/target/driver.h"
+#include "migration/target/ledger.h"
+#include "migration/target/pacing.h"
+#include "migration/target/target.h"
+
+namespace syzygy::migration {
+
+class GuardedTarget final : public Target {
+ public:
+  GuardedTarget(std::unique_ptr<Driver> driver, TargetOptions options);
+
+  [[nodiscard]] std::string describe() const override { return db_->describe(); }
+  Result<Identity> identity() override;
+  Result<Fencing> fencing() override;
+  Result<void> prepare() override;
+  Result<Snapshot> snapshot(const RoundId& round) override;
+  Result<std::vector<HistoryEntry>> history() override;
+  Result<std::vector<AuditEntry>> audit() override;
+  ClaimResult claim(const ClaimRequest& request, const OnProgress& progress, std::stop_token stop) override;
+  ApplyResult apply_step(const RunInfo& run, const PlannedStep& step, const ApplyOptions& options,
+                         const OnProgress& progress, std::stop_token stop) override;
+  SettleResult settle(const RunInfo& run, const Step& step, Duration wait_max, const OnProgress& progress,
+                      std::stop_token stop) override;
+  Result<bool> mark_ended(Token token, const IncarnationId& incarnation) override;
+  BreakGlassResult break_glass_begin(const BreakGlass& request, const OnProgress& progress,
+                                     std::stop_token stop) override;
+  Result<void> break_glass_end() override;
+  Result<Adoption> adopt(const std::vector<KnownStep>& directory, const std::optional<StepId>& at,
+                         std::string_view who) override;
+  Result<std::string> accept(const StepId& step, const std::string& content, std::string_view who,
+                             std::string_view reason) override;
+  Result<std::vector<std::pair<std::string, std::string>>> exec_environment(const RunInfo& run,
+                                                                            std::string_view pgoptions) override;
+  Result<SessionsLeft> sessions_of(const RunInfo& run) override;
+  Result<SessionsLeft> end_sessions_of(const RunInfo& run, Duration wait_max) override;
+  std::vector<Finding> diagnose() override;
+
+ private:
+  // Runs `call` on a session; once more on a new one where an idle session turns out to have died meanwhile. Only for
+  // calls that may be repeated.
+  template <class T>
+  Result<T> reading(std::string_view doing, const std::function<Sql<T>()>& call);
+  Sql<Snapshot> read_snapshot(const RoundId& round);  // REQUIRES: a transaction
+
+  // ---- claim.cpp
+  struct NotGiven {  // somebody is in the way; nothing is held
+    std::optional<Blocker> blocker;
+  };
+  using TakenRow = std::variant<Ledger::Fence, NotGiven>;
+  // Begins a transaction and locks the fence row in it, without waiting. NotGiven and errors: rolled back.
+  Sql<TakenRow> take_row();
+  struct Refusal {
+    ClaimRow row;
+  };
+  using ClaimStep = std::variant<ClaimRow, Refusal, NotGiven>;  // ClaimRow: committed; the claim before this one
+  Sql<ClaimStep> try_claim(const ClaimRequest& request);
+  void tell_blocked(const std::optional<Blocker>& blocker, BlockedPolicy policy, const OnProgress& progress,
+                    std::string& told);
+
+  // ---- apply.cpp
+  struct Refused {  // by the database
+    SqlError error;
+    std::optional<std::size_t> statement;  // of the step; nullopt: ours, as `what` says
+    std::string what;
+  };
+  // A transaction's body that found a reason not to go on gives the result; nullopt: commit. It may run several times.
+  using Ended = std::optional<ApplyResult>;
+  using Body = std::function<std::expected<Ended, Refused>(int attempt)>;
+  // What makes sure that nobody has overtaken us. Under a step lock no new session may take the place of a lost one.
+  enum class Guard : std::uint8_t { kClaim, kClaimAndStepLock, kStepLock };
+  struct CommitPoints {  // where a test may kill this process
+    const char* before;
+    const char* after;
+  };
+  // Runs `body` in a transaction under the guard, again while a lock is not given. nullopt: committed. `nothing_left`:
+  // so it is where the transaction fails.
+  Ended in_transaction(const RunInfo& run, const PlannedStep& step, Guard guard, bool nothing_left,
+                       const CommitPoints& points, const OnProgress& progress, const std::stop_token& stop,
+                       const Body& body);
+  std::expected<Ended, Refused> one_attempt(const RunInfo& run, Guard guard, const CommitPoints& points, int attempt,
+                                            const Body& body);
+  // Waits before the next attempt. False: stopped, or there was one too many.
+  bool wait_for_lock(const SqlError& error, int attempt, Backoff& backoff, const OnProgress& progress,
+                     const std::stop_token& stop);
+
+  ApplyResult apply_atomic(const RunInfo& run, const PlannedStep& step, const ApplyOptions& options,
+                           const OnProgress& progress, const std::stop_token& stop);
+  ApplyResult apply_outside(const RunInfo& run, const PlannedStep& step, const ApplyOptions& options,
+                            const OnProgress& progress, const std::stop_token& stop);
+  // REQUIRES: the step lock, where `fenced`.
+  ApplyResult run_outside(const RunInfo& run, const PlannedStep& step, const ApplyOptions& options, bool fenced,
+                          const OnProgress& progress, const std::stop_token& stop);
+  std::expected<void, Refused> statements_outside(const PlannedStep& step, const OnProgress& progress,
+                                                  const std::stop_token& stop, std::size_t& finished);
+  std::expected<void, Refused> run_statement(const PlannedStep& step, std::size_t index, int attempt,
+                                             const OnProgress& progress, const std::stop_token& stop);
+
+  Sql<Ended> check_history(const Step& step);
+  Sql<void> write_done(const RunInfo& run, const Step& step, const ApplyOptions& options, Duration took);
+  Sql<void> keep_foreign(const RunInfo& run);
+  ApplyResult result_of(const Refused& refused, const PlannedStep& step, bool nothing_left);
+
+  TargetOptions options_;
+  std::unique_ptr<Driver> db_;
+  Ledger ledger_;
+  bool break_glass_ = false;  // a break-glass run is on, and this session holds the step lock
+};
+
+void tell(const OnProgress& progress, Progress said);
+
+template <class T>
+Result<T> GuardedTarget::reading(std::string_view doing, const std::function<Sql<T>()>& call) {
+  const bool fresh = !db_->connected();
+  for (int attempt = 0;; ++attempt) {
+    if (auto connected = db_->connect(); !connected) return std::unexpected(connected.error());
+    Sql<T> result = call();
+    if (result) {
+      if constexpr (std::is_void_v<T>) {
+        return {};
+      } else {
+        return std::move(*result);
+      }
+    }
+    db_->rollback();
+    const bool lost = result.error().kind == SqlError::Kind::kLost;
+    // In a break-glass run a new session would be one without the lock: settle() takes it again.
+    if (lost && !fresh && attempt == 0 && !break_glass_) continue;
+    return std::unexpected(to_error(result.error(), *db_, doing));
+  }
+}
+
+}  // namespace syzygy::migration

@@ -1,0 +1,158 @@
+#include "migration/target/target.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/name.h"
+#include "migration/target/driver.h"
+#include "migration/target/guarded_target.h"
+
+namespace syzygy::migration {
+namespace {
+
+bool is_postgres(std::string_view url) { return url.starts_with("postgresql://") || url.starts_with("postgres://"); }
+bool is_sqlite(std::string_view url) { return url.starts_with("sqlite:"); }
+
+Result<void> check_options(const TargetOptions& options) {
+  const std::string& name = options.schema;
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  if (name.empty() || name.size() > 40 || !std::ranges::all_of(name, plain) || (name[0] >= '0' && name[0] <= '9')) {
+    return failure(ErrorCode::kInvalidArgument, "SCHEMA_NAME_INVALID",
+                   "\"" + printable(name) +
+                       "\" cannot be the schema in which Syzygy keeps its tables: give 1 to 40 "
+                       "small letters, digits and underscores, not beginning with a digit.");
+  }
+  return check_name("application", options.application);
+}
+
+Result<std::unique_ptr<Driver>> make_driver(const std::string& url, const TargetOptions& options) {
+  if (auto checked = check_options(options); !checked) return std::unexpected(checked.error());
+  if (is_postgres(url)) return postgres_driver(url, options);
+  if (is_sqlite(url)) return sqlite_driver(url, options);
+  return failure(ErrorCode::kInvalidArgument, "DATABASE_URL_INVALID",
+                 "The database must be given as postgresql://user@host:5432/database or sqlite:///path/to/file.db (it "
+                 "begins with \"" +
+                     printable(url.substr(0, std::min<std::size_t>(url.find(':'), 20))) + "\").");
+}
+
+}  // namespace
+
+std::vector<KnownStep> known_steps(const std::vector<Migration>& directory) {
+  std::vector<KnownStep> steps;
+  steps.reserve(directory.size());
+  for (const Migration& migration : directory) steps.push_back({migration.id, migration.up.content});
+  return steps;
+}
+
+std::vector<AppliedStep> applied_steps(const Snapshot& snapshot) {
+  std::vector<AppliedStep> steps;
+  steps.reserve(snapshot.applied.size());
+  for (const AppliedRow& row : snapshot.applied) steps.push_back(row.step);
+  return steps;
+}
+
+Result<std::unique_ptr<Target>> open_target(const std::string& url, const TargetOptions& options) {
+  auto driver = make_driver(url, options);
+  if (!driver) return std::unexpected(driver.error());
+  if (auto connected = (*driver)->connect(); !connected) return std::unexpected(connected.error());
+  return std::make_unique<GuardedTarget>(std::move(*driver), options);
+}
+
+std::vector<Finding> diagnose_target(const std::string& url, const TargetOptions& options) {
+  auto driver = make_driver(url, options);
+  if (!driver) return {{"database", false, driver.error().message, "syzygy doctor --database postgresql://…"}};
+  return GuardedTarget(std::move(*driver), options).diagnose();
+}
+
+std::string without_password(const std::string& url) {
+  if (is_sqlite(url)) return url;
+  if (!is_postgres(url)) return "(not a URL)";
+  const std::size_t begin = url.find("://") + 3;
+  const std::size_t end = std::min(url.find_first_of("/?", begin), url.size());
+  const std::size_t at = url.rfind('@', end);
+  std::string shown = url.substr(0, begin);
+  std::size_t rest = begin;
+  // An unescaped "@" or "/" in a password would cut it in two: then nothing before the last "@" is shown.
+  const std::size_t last_at = url.rfind('@');
+  if (last_at != std::string::npos && last_at >= begin) {
+    const std::size_t colon = url.find(':', begin);
+    if (at == last_at && colon < at) {
+      shown += url.substr(begin, colon - begin) + "@";
+    } else if (at == last_at) {
+      shown += url.substr(begin, at - begin) + "@";
+    }
+    rest = last_at + 1;
+  }
+  const std::size_t query = std::min(url.find('?', rest), url.size());
+  shown += url.substr(rest, query - rest);
+  // Of the parameters only the names that cannot hold a secret are shown with their values.
+  std::string_view params = std::string_view(url).substr(query);
+  std::string kept;
+  while (!params.empty()) {
+    params.remove_prefix(1);
+    const std::string_view one = params.substr(0, params.find('&'));
+    params.remove_prefix(one.size());
+    const std::string_view key = one.substr(0, one.find('='));
+    const bool plain = key == "host" || key == "port" || key == "dbname" || key == "user" || key == "sslmode" ||
+                       key == "target_session_attrs" || key == "connect_timeout" || key == "application_name";
+    if (plain) kept += (kept.empty() ? "?" : "&") + std::string(one);
+  }
+  return shown + kept;
+}
+
+std::string session_name(const RoundId& round, Token token) {
+  constexpr std::size_t kNameBytesMax = 63;  // PostgreSQL cuts longer ones, silently
+  const std::string tail = ":" + std::to_string(token.value);
+  return ("syzygy:" + printable(round.value, 64)).substr(0, kNameBytesMax - tail.size()) + tail;
+}
+
+std::optional<Error> refuses_unadopted(const Snapshot& snapshot) {
+  if (!snapshot.applied.empty() || snapshot.adopted) return std::nullopt;
+  const auto theirs = std::ranges::find_if(snapshot.foreign, [](const ForeignHistory& one) { return one.refuses; });
+  if (theirs == snapshot.foreign.end()) return std::nullopt;
+  return Error{ErrorCode::kFailedPrecondition,
+               "HISTORY_NOT_ADOPTED",
+               "This database has the history of " + theirs->tool + " (" + theirs->table +
+                   "), and Syzygy's own is empty: everything would be applied once more. Take it over with: syzygy "
+                   "history adopt" +
+                   (theirs->readable ? "" : " --at ID") +
+                   " (or, if that table is another application's: syzygy history adopt --at zero).",
+               {{"tool", theirs->tool}, {"table", theirs->table}},
+               std::nullopt};
+}
+
+Error to_error(const SqlError& error, const Driver& driver, std::string_view doing) {
+  const std::string what = driver.describe() + ": could not " + std::string(doing) + ": " + error.words;
+  switch (error.kind) {
+    case SqlError::Kind::kLost:
+      return {ErrorCode::kUnavailable,
+              "DATABASE_UNREACHABLE",
+              what + ". Check that the server is up, and try again.",
+              {},
+              std::nullopt};
+    case SqlError::Kind::kLockTimeout:
+      return {ErrorCode::kUnavailable,
+              "DATABASE_BUSY",
+              what + ". Another session holds a lock; look for it, and try again.",
+              {},
+              std::nullopt};
+    case SqlError::Kind::kRights:
+      return {ErrorCode::kPermissionDenied,
+              "DATABASE_REFUSED",
+              what + ". `syzygy doctor` names the right that is missing, and the command that grants it.",
+              {},
+              std::nullopt};
+    case SqlError::Kind::kReadOnly:
+      return {ErrorCode::kPermissionDenied,
+              "DATABASE_REFUSED",
+              what + ". It can only be read: is this a standby, or a read-only file?",
+              {},
+              std::nullopt};
+    case SqlError::Kind::kCancelled:
+    case SqlError::Kind::kRefused:
+      break;
+  }
+  return {ErrorCode::kFailedPrecondition, "DATABASE_REFUSED", what, {}, std::nullopt};
+}
+
+}  // namespace syzygy::migration

@@ -1,0 +1,555 @@
+// both_test.cpp - what every kind of target database must do, once for all of them.
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "migration/target/compare.h"
+#include "tests/migration/target/suite.h"
+
+namespace syzygy::migration {
+namespace {
+
+class EveryTarget : public testing::TestWithParam<Kind> {
+ protected:
+  [[nodiscard]] PlannedStep planned(const std::string& id, const std::string& sql,
+                                    const StepOptions& options = {}) const {
+    return step(GetParam().dialect, id, sql, options);
+  }
+  std::string value(const std::string& sql) const { return GetParam().value(url_, sql); }
+  [[nodiscard]] Snapshot snapshot(Target& target, const std::string& round = "round-1") const {
+    auto snap = target.snapshot(RoundId{round});
+    EXPECT_TRUE(snap) << snap.error().message;
+    return snap ? std::move(*snap) : Snapshot{};
+  }
+
+  std::string url_ = GetParam().url();
+};
+
+INSTANTIATE_TEST_SUITE_P(Each, EveryTarget, testing::ValuesIn(kinds()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(EveryTarget, PeeksWhereNothingWasPreparedAndLeavesNothing) {
+  auto target = opened(url_);
+  const Snapshot snap = snapshot(*target);
+  EXPECT_FALSE(snap.prepared);
+  EXPECT_TRUE(snap.applied.empty());
+  EXPECT_EQ(target->identity()->id, "");
+  EXPECT_TRUE(target->history()->empty());
+  if (GetParam().dialect == Dialect::kSqlite) {
+    EXPECT_FALSE(std::filesystem::exists(url_.substr(9)));
+  } else {
+    EXPECT_EQ(value("select count(*) from pg_namespace where nspname = 'syzygy'"), "0");
+  }
+}
+
+TEST_P(EveryTarget, PreparesOnceHoweverManyDoItAtOnce) {
+  std::vector<std::jthread> threads;
+  std::vector<std::string> ids_seen(8);
+  for (std::size_t i = 0; i < ids_seen.size(); ++i) {
+    threads.emplace_back([&, i] { ids_seen[i] = prepared(url_)->identity()->id; });
+  }
+  threads.clear();
+  EXPECT_EQ(ids_seen[0].size(), 32u);
+  for (const std::string& id : ids_seen) EXPECT_EQ(id, ids_seen[0]);
+}
+
+TEST_P(EveryTarget, TwoApplicationsInOneDatabaseAreTwoTargets) {
+  TargetOptions other = quick();
+  other.application = "billing";
+  auto orders = prepared(url_);
+  auto billing = prepared(url_, other);
+  EXPECT_NE(orders->identity()->id, billing->identity()->id);
+  EXPECT_EQ(orders->identity()->database, billing->identity()->database);
+  claimed(*orders, run_info(5));
+  claimed(*billing, run_info(1));
+  EXPECT_EQ(text(apply(*billing, run_info(1), planned("0001", "create table b (id int)"))), "applied");
+  EXPECT_TRUE(snapshot(*orders).applied.empty());
+  EXPECT_EQ(ids(snapshot(*billing)), std::vector<std::string>{"0001"});
+}
+
+TEST_P(EveryTarget, AppliesStepsWithTheirHistoryAndTheOutcomeWithTheLast) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  const Claimed claim = claimed(*target, run);
+  EXPECT_EQ(claim.previous.token, Token{0});
+  EXPECT_EQ(claim.snapshot.claim, (ClaimRow{Token{1}, run.incarnation, run.round, true, true}));
+
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int); insert into a values (1);"))),
+            "applied");
+  EXPECT_FALSE(snapshot(*target).outcome.has_value());
+  const PlannedStep second = planned("0002", "insert into a values (2)", {.stage = Stage::kPostDeploy});
+  EXPECT_EQ(text(apply(*target, run, second, true)), "applied, outcome written");
+
+  EXPECT_EQ(value("select count(*) from a"), "2");
+  const Snapshot snap = snapshot(*target);
+  ASSERT_EQ(ids(snap), (std::vector<std::string>{"0001", "0002"}));
+  EXPECT_EQ(snap.applied[1].step.content, second.step.content);
+  EXPECT_EQ(snap.applied[1].step.stage, Stage::kPostDeploy);
+  EXPECT_EQ(snap.applied[1].who, run.who);
+  EXPECT_EQ(snap.applied[1].round, run.round);
+  EXPECT_EQ(snap.applied[1].token, run.token);
+  EXPECT_GT(snap.applied[1].at.ms, 1'700'000'000'000);
+  EXPECT_EQ(snap.outcome, (OutcomeRow{run.round, Token{1}, Outcome::kSucceeded}));
+  EXPECT_EQ(snap.last_outcome, snap.outcome);
+  EXPECT_FALSE(snapshot(*target, "another round").outcome.has_value());
+}
+
+TEST_P(EveryTarget, AStepWithoutStatementsIsApplied) {
+  auto target = prepared(url_);
+  claimed(*target, run_info(1));
+  EXPECT_EQ(text(apply(*target, run_info(1), planned("0001", "-- nothing\n"))), "applied");
+  EXPECT_EQ(ids(snapshot(*target)), std::vector<std::string>{"0001"});
+}
+
+TEST_P(EveryTarget, NothingIsAppliedTwice) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+  // The same migration under another spelling of its number.
+  EXPECT_EQ(text(apply(*target, run, planned("1", "insert into a values (1)"))),
+            "changed: step 1 is in the history already");
+  EXPECT_EQ(value("select count(*) from a"), "0");
+}
+
+TEST_P(EveryTarget, RevertsAndAppliesAgain) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const PlannedStep up = planned("0001", "create table a (id int)");
+  const PlannedStep down = planned("0001", "drop table a", {.direction = Direction::kDown});
+  EXPECT_EQ(text(apply(*target, run, down)), "changed: step 0001 is not in the history: there is nothing to revert");
+  EXPECT_EQ(text(apply(*target, run, up)), "applied");
+  EXPECT_EQ(text(apply(*target, run, down)), "applied");
+  EXPECT_TRUE(snapshot(*target).applied.empty());
+  EXPECT_EQ(text(apply(*target, run, up)), "applied");
+  EXPECT_EQ(ids(snapshot(*target)), std::vector<std::string>{"0001"});
+  const auto history = target->history();
+  ASSERT_EQ(history->size(), 3u);
+  EXPECT_TRUE((*history)[0].reverted);
+  EXPECT_EQ((*history)[1].direction, Direction::kDown);
+  EXPECT_FALSE((*history)[2].reverted);
+}
+
+TEST_P(EveryTarget, SqlThatFailsHalfWayLeavesNothingAndNamesThePlace) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const auto result =
+      apply(*target, run,
+            planned("0001",
+                    "create table a (id int);\n\ninsert into a\n  values (1);\ninsert into\n  nowhere values "
+                    "(2);\ninsert into a values (3);\n"),
+            true);
+  const auto* failed = std::get_if<StepFailed>(&result);
+  ASSERT_NE(failed, nullptr) << text(result);
+  EXPECT_EQ(failed->file, "migrations/0001.sql");
+  // PostgreSQL says where in the statement, SQLite does not.
+  const std::string line = GetParam().dialect == Dialect::kPostgres ? "6" : "5";
+  EXPECT_EQ(std::to_string(failed->line), line);
+  EXPECT_EQ(failed->statement, "insert into\n  nowhere values (2)");
+  EXPECT_TRUE(failed->words.contains("nowhere")) << failed->words;
+  EXPECT_TRUE(failed->nothing_left);
+  EXPECT_TRUE(failed->message.contains("migrations/0001.sql:" + line + ": ")) << failed->message;
+  EXPECT_TRUE(failed->message.contains("Nothing of this step is left")) << failed->message;
+  EXPECT_TRUE(snapshot(*target).applied.empty());
+  EXPECT_FALSE(snapshot(*target).outcome.has_value());
+  // The table is gone too, and the same target goes on.
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+}
+
+TEST_P(EveryTarget, TransactionControlInsideAnAtomicStepIsRefused) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  for (const std::string control : {"commit", "COMMIT WORK", "end", "rollback", "Begin", "begin immediate"}) {
+    PlannedStep sneaky = planned("0001", "create table a (id int)");
+    sneaky.statements.push_back(Statement{control, 0, {3, 1}, {}});
+    sneaky.statements.push_back(Statement{"create table b (id int)", 0, {4, 1}, {}});
+    const auto result = apply(*target, run, sneaky);
+    const auto* failed = std::get_if<StepFailed>(&result);
+    ASSERT_NE(failed, nullptr) << control << ": " << text(result);
+    EXPECT_EQ(failed->line, 3u);
+    EXPECT_TRUE(failed->words.contains("transaction control")) << failed->words;
+  }
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+  // Going back to a savepoint ends nothing.
+  EXPECT_EQ(text(apply(*target, run,
+                       planned("0002",
+                               "savepoint s; create table b (id int); rollback to savepoint s; create table b (id "
+                               "int)"))),
+            "applied");
+}
+
+TEST_P(EveryTarget, AStaleTokenAppliesNothing) {
+  auto old_applier = prepared(url_);
+  auto successor = opened(url_);
+  const RunInfo old_run = run_info(1, "old");
+  const RunInfo new_run = run_info(2, "new");
+  claimed(*old_applier, old_run);
+  EXPECT_EQ(text(apply(*old_applier, old_run, planned("0001", "create table a (id int)"))), "applied");
+  const Claimed claim = claimed(*successor, new_run);
+  EXPECT_EQ(claim.previous.token, Token{1});
+  EXPECT_EQ(claim.previous.round, old_run.round);
+  EXPECT_EQ(ids(claim.snapshot), std::vector<std::string>{"0001"});
+  EXPECT_EQ(text(apply(*old_applier, old_run, planned("0002", "insert into a values (1)"))), "fenced out by 2");
+  EXPECT_EQ(text(apply(*old_applier, old_run, planned("0003", "insert into a values (1)", {.atomic = false}))),
+            "fenced out by 2");
+  EXPECT_EQ(value("select count(*) from a"), "0");
+  EXPECT_EQ(text(apply(*successor, new_run, planned("0002", "insert into a values (2)"))), "applied");
+}
+
+TEST_P(EveryTarget, TheSameTokenInOtherHandsAppliesNothing) {
+  auto target = prepared(url_);
+  claimed(*target, run_info(3, "mine"));
+  EXPECT_EQ(text(apply(*target, run_info(3, "theirs"), planned("0001", "create table a (id int)"))), "fenced out by 3");
+  EXPECT_EQ(text(target->claim(claim_request(run_info(3, "theirs")), {}, {})), "refused: row has 3");
+}
+
+TEST_P(EveryTarget, AClaimIsRefusedBelowTheRowsTokenAndMayBeRepeated) {
+  auto target = prepared(url_);
+  claimed(*target, run_info(7, "a", "round-1"));
+  EXPECT_EQ(text(target->claim(claim_request(run_info(6, "b")), {}, {})), "refused: row has 7");
+  claimed(*target, run_info(9, "b", "round-2"));
+  const Claimed again = claimed(*target, run_info(9, "b", "round-2"));
+  EXPECT_EQ(again.previous.token, Token{7});
+  EXPECT_EQ(again.previous.round, RoundId{"round-1"});
+}
+
+TEST_P(EveryTarget, OfManyClaimersTheHighestTokenWinsAndOnlyItApplies) {
+  prepared(url_);
+  std::vector<std::string> results(6);
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      threads.emplace_back([&, i] {
+        auto target = opened(url_);
+        const RunInfo run = run_info(i + 1, "incarnation-" + std::to_string(i));
+        const auto result = target->claim(claim_request(run), {}, {});
+        results[i] = text(result);
+        if (!std::holds_alternative<Claimed>(result)) return;
+        results[i] = text(apply(*target, run, planned("0001", "create table a (id int)"), true));
+      });
+    }
+  }
+  const std::string winner = results.back();
+  EXPECT_TRUE(winner == "applied, outcome written" || winner == "changed: step 0001 is in the history already")
+      << winner;
+  EXPECT_EQ(std::ranges::count(results, "applied, outcome written"), 1);
+  EXPECT_EQ(opened(url_)->snapshot({})->claim.token, Token{6});
+}
+
+TEST_P(EveryTarget, AnUnfencedClaimHasEndedWhenSaidSoByItsHolderOnly) {
+  auto target = prepared(url_);
+  ClaimRequest request = claim_request(run_info(1, "a"));
+  request.fenced = false;
+  ASSERT_EQ(text(target->claim(request, {}, {})), "claimed");
+  EXPECT_FALSE(snapshot(*target).claim.ended);
+  EXPECT_FALSE(*target->mark_ended(Token{1}, IncarnationId{"b"}));
+  EXPECT_FALSE(snapshot(*target).claim.ended);
+  EXPECT_TRUE(*target->mark_ended(Token{1}, IncarnationId{"a"}));
+  EXPECT_TRUE(snapshot(*target).claim.ended);
+  EXPECT_EQ(claimed(*target, run_info(2)).previous,
+            (ClaimRow{Token{1}, IncarnationId{"a"}, RoundId{"round-1"}, false, true}));
+}
+
+TEST_P(EveryTarget, AnUnpreparedTargetCannotBeClaimed) {
+  auto target = opened(url_);
+  const auto result = target->claim(claim_request(run_info(1)), {}, {});
+  EXPECT_TRUE(std::holds_alternative<Error>(result)) << text(result);
+}
+
+TEST_P(EveryTarget, AnOutcomeIsNeverOverwritten) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"), true)), "applied, outcome written");
+  const RunInfo later = run_info(2, "b", "round-1");
+  claimed(*target, later);
+  EXPECT_EQ(text(apply(*target, later, planned("0002", "create table b (id int)"), true)), "applied, outcome written");
+  EXPECT_EQ(snapshot(*target).outcome->token, Token{1});
+}
+
+TEST_P(EveryTarget, AStepOutsideATransactionIsBegunAndThenInTheHistory) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+  EXPECT_EQ(text(apply(*target, run, planned("0002", "insert into a values (1); vacuum;", {.atomic = false}), true)),
+            "applied, outcome written");
+  const Snapshot snap = snapshot(*target);
+  EXPECT_EQ(ids(snap), (std::vector<std::string>{"0001", "0002"}));
+  EXPECT_TRUE(snap.begun.empty());
+  EXPECT_TRUE(snap.outcome.has_value());
+  EXPECT_EQ(text(apply(*target, run, planned("0002", "vacuum", {.atomic = false}))),
+            "changed: step 0002 is in the history already");
+  EXPECT_EQ(text(apply(*target, run, planned("0003", "insert into a values (2)"))), "applied");
+}
+
+TEST_P(EveryTarget, AStepOutsideATransactionThatFailsSaysWhatStays) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const PlannedStep bad =
+      planned("0001", "create table a (id int);\ninsert into nowhere values (1);\n", {.atomic = false});
+  const auto result = apply(*target, run, bad);
+  const auto* failed = std::get_if<StepFailed>(&result);
+  ASSERT_NE(failed, nullptr) << text(result);
+  EXPECT_FALSE(failed->nothing_left);
+  EXPECT_EQ(failed->line, 2u);
+  EXPECT_TRUE(failed->message.contains("stays in the database")) << failed->message;
+  EXPECT_EQ(value("select count(*) from a"), "0");
+  const Snapshot snap = snapshot(*target);
+  ASSERT_EQ(snap.begun.size(), 1u);
+  EXPECT_EQ(snap.begun[0].id, StepId{"0001"});
+  EXPECT_EQ(snap.begun[0].round, run.round);
+  EXPECT_TRUE(snap.begun[0].failed.contains("nowhere"));
+  EXPECT_TRUE(std::holds_alternative<OtherLeft>(
+      compare(Plan{TargetName{"t"}, PlanStage::kAll, false, OnApplierLost::kStop, {bad.step}}, run.round, snap, {})));
+  // The next round begins it anew.
+  const RunInfo next = run_info(2, "b", "round-2");
+  claimed(*target, next);
+  EXPECT_EQ(text(apply(*target, next, planned("0001", "insert into a values (1)", {.atomic = false}))), "applied");
+  EXPECT_TRUE(snapshot(*target).begun.empty());
+}
+
+TEST_P(EveryTarget, AStopBeforeAStepAppliesNothing) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  std::stop_source stop;
+  stop.request_stop();
+  for (const bool atomic : {true, false}) {
+    EXPECT_EQ(text(target->apply_step(run, planned("0001", "create table a (id int)", {.atomic = atomic}), {}, {},
+                                      stop.get_token())),
+              "cancelled");
+  }
+  EXPECT_EQ(text(target->claim(claim_request(run_info(2)), {}, stop.get_token())), "cancelled");
+  EXPECT_TRUE(snapshot(*target).begun.empty());
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+}
+
+TEST_P(EveryTarget, AStopInTheMiddleOfAnAtomicStepLeavesNothing) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const std::string endless =
+      GetParam().dialect == Dialect::kPostgres
+          ? "select pg_sleep(600)"
+          : "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+  std::stop_source stop;
+  const auto at_second = [&](const Progress& said) {
+    if (said.kind == Progress::Kind::kStatement && said.index == 2) {
+      std::thread([&stop] { stop.request_stop(); }).detach();
+    }
+  };
+  EXPECT_EQ(text(target->apply_step(run, planned("0001", "create table a (id int); " + endless), {}, at_second,
+                                    stop.get_token())),
+            "cancelled");
+  EXPECT_TRUE(snapshot(*target).applied.empty());
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+}
+
+TEST_P(EveryTarget, AcceptsAChangedFileWithAReason) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const PlannedStep first = planned("0003", "create table a (id int)");
+  EXPECT_EQ(text(apply(*target, run, first)), "applied");
+  const auto was = target->accept(StepId{"3"}, "new checksum", "anna", "only a comment changed");
+  ASSERT_TRUE(was) << was.error().message;
+  EXPECT_EQ(*was, first.step.content);
+  EXPECT_EQ(snapshot(*target).applied[0].step.content, "new checksum");
+  const auto audit = target->audit();
+  ASSERT_EQ(audit->size(), 1u);
+  EXPECT_EQ((*audit)[0].what, "accept");
+  EXPECT_EQ((*audit)[0].who, "anna");
+  EXPECT_EQ((*audit)[0].reason, "only a comment changed");
+  EXPECT_EQ(target->accept(StepId{"0004"}, "x", "anna", "why").error().reason, "STEP_UNKNOWN");
+}
+
+std::vector<KnownStep> directory_of_four() {
+  return {{StepId{"0001"}, "c1"}, {StepId{"0002"}, "c2"}, {StepId{"0003"}, "c3"}, {StepId{"0004"}, "c4"}};
+}
+
+TEST_P(EveryTarget, AdoptsGolangMigratesHistoryAndKeepsItInTheSameTransaction) {
+  value(
+      "create table schema_migrations (version bigint not null primary key, dirty boolean not null); "
+      "insert into schema_migrations values (2, false)");
+  auto target = prepared(url_);
+  const auto refused = refuses_unadopted(snapshot(*target));
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->reason, "HISTORY_NOT_ADOPTED");
+  EXPECT_TRUE(refused->message.contains("golang-migrate")) << refused->message;
+  EXPECT_TRUE(refused->message.contains("syzygy history adopt")) << refused->message;
+
+  const auto adoption = target->adopt(directory_of_four(), std::nullopt, "anna");
+  ASSERT_TRUE(adoption) << adoption.error().message;
+  EXPECT_EQ(adoption->adopted, (std::vector<StepId>{StepId{"0001"}, StepId{"0002"}}));
+  EXPECT_TRUE(adoption->kept);
+  Snapshot snap = snapshot(*target);
+  EXPECT_FALSE(refuses_unadopted(snap).has_value());
+  EXPECT_EQ(ids(snap), (std::vector<std::string>{"0001", "0002"}));
+  EXPECT_EQ(snap.applied[0].step.content, "c1");
+  EXPECT_FALSE(snap.applied[0].step.stage.has_value());
+  ASSERT_EQ(snap.foreign.size(), 1u);
+  EXPECT_TRUE(snap.foreign[0].kept);
+  EXPECT_EQ(target->adopt(directory_of_four(), std::nullopt, "anna").error().reason, "HISTORY_NOT_EMPTY");
+
+  RunInfo run = run_info(1);
+  run.directory = directory_of_four();
+  claimed(*target, run);
+  const std::string version = "select version from schema_migrations where not dirty";
+  // Out of order: what is applied is no prefix any more, and their row stays.
+  EXPECT_EQ(text(apply(*target, run, planned("0004", "create table d (id int)"))), "applied");
+  EXPECT_EQ(value(version), "2");
+  // The gap is closed: it says what is so.
+  EXPECT_EQ(text(apply(*target, run, planned("0003", "create table c (id int)"))), "applied");
+  EXPECT_EQ(value(version), "4");
+  EXPECT_EQ(text(apply(*target, run, planned("0004", "drop table d", {.direction = Direction::kDown}))), "applied");
+  EXPECT_EQ(value(version), "3");
+  // A step that fails takes their row back as well.
+  EXPECT_EQ(apply(*target, run, planned("0004", "create table d (id int); insert into nowhere values (1)")).index(),
+            3u);
+  EXPECT_EQ(value(version), "3");
+  for (const std::string id : {"0003", "0002", "0001"}) {
+    EXPECT_EQ(text(apply(*target, run, planned(id, "", {.direction = Direction::kDown}))), "applied");
+  }
+  EXPECT_EQ(value("select count(*) from schema_migrations"), "0");
+}
+
+TEST_P(EveryTarget, AdoptsUpToAnIdOrNothing) {
+  value(
+      "create table schema_migrations (version bigint not null primary key, dirty boolean not null); "
+      "insert into schema_migrations values (2, true)");
+  auto target = prepared(url_);
+  EXPECT_EQ(target->adopt(directory_of_four(), std::nullopt, "anna").error().reason, "FOREIGN_DIRTY");
+  EXPECT_EQ(target->adopt(directory_of_four(), StepId{"0009"}, "anna").error().reason, "STEP_UNKNOWN");
+  EXPECT_EQ(target->adopt(directory_of_four(), StepId{"zero"}, "anna")->adopted.size(), 0u);
+  EXPECT_FALSE(refuses_unadopted(snapshot(*target)).has_value());
+  EXPECT_EQ(target->adopt(directory_of_four(), StepId{"3"}, "anna")->adopted.size(), 3u);
+}
+
+TEST_P(EveryTarget, SettleTellsWhatStands) {
+  auto target = prepared(url_);
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const PlannedStep one = planned("0001", "create table a (id int)");
+  const auto what = [&](const RunInfo& of, const PlannedStep& planned_step) {
+    auto result = target->settle(of, planned_step.step, std::chrono::seconds(10), {}, {});
+    auto* settled = std::get_if<Settled>(&result);
+    EXPECT_NE(settled, nullptr);
+    return settled == nullptr ? Settled::What::kBegun : settled->what;
+  };
+  EXPECT_EQ(what(run, one), Settled::What::kNotApplied);
+  EXPECT_EQ(text(apply(*target, run, one)), "applied");
+  EXPECT_EQ(what(run, one), Settled::What::kApplied);
+  EXPECT_EQ(what(run, planned("0001", "drop table a", {.direction = Direction::kDown})), Settled::What::kNotApplied);
+  claimed(*target, run_info(2, "b"));
+  EXPECT_EQ(what(run, one), Settled::What::kFencedOut);
+}
+
+TEST_P(EveryTarget, ABreakGlassRunLeapsAndKeepsEveryOtherClaimWaiting) {
+  auto old_applier = prepared(url_);
+  const RunInfo old_run = run_info(5, "old");
+  claimed(*old_applier, old_run);
+
+  auto glass = opened(url_);
+  BreakGlass request;
+  request.incarnation = IncarnationId{"glass"};
+  request.round = RoundId{"break-glass-1"};
+  request.who = "anna (laptop)";
+  request.reason = "daemon is down";
+  auto begun = glass->break_glass_begin(request, {}, {});
+  auto* started = std::get_if<BreakGlassStarted>(&begun);
+  ASSERT_NE(started, nullptr);
+  EXPECT_EQ(started->token, Token{5 + kBreakGlassLeap});
+  RunInfo run = run_info(started->token.value, "glass", "break-glass-1");
+
+  EXPECT_EQ(text(apply(*old_applier, old_run, planned("0001", "create table a (id int)"))),
+            "fenced out by " + std::to_string(run.token.value));
+  // A claim above its token waits, and commits nothing meanwhile.
+  Heard heard;
+  std::string waited;
+  std::jthread claimer([&] {
+    auto target = opened(url_);
+    waited = text(target->claim(claim_request(run_info(run.token.value + 1, "next", "round-2")), heard.listener(), {}));
+  });
+  EXPECT_TRUE(eventually([&] { return heard.count(Progress::Kind::kBlocked) > 0; }));
+  EXPECT_TRUE(heard.last(Progress::Kind::kBlocked).starts_with("blocked by a break-glass run: "))
+      << heard.last(Progress::Kind::kBlocked);
+  EXPECT_EQ(text(apply(*glass, run, planned("0001", "create table a (id int)"))), "applied");
+  EXPECT_EQ(text(apply(*glass, run, planned("0002", "vacuum", {.atomic = false}))), "applied");
+  EXPECT_EQ(text(apply(*glass, run, planned("0003", "insert into a values (1)"), true)), "applied, outcome written");
+  EXPECT_TRUE(glass->break_glass_end());
+  claimer.join();
+  EXPECT_EQ(waited, "claimed");
+  EXPECT_EQ(text(apply(*glass, run, planned("0004", "insert into a values (1)"))),
+            "fenced out by " + std::to_string(run.token.value + 1));
+  const auto audit = glass->audit();
+  ASSERT_EQ(audit->size(), 1u);
+  EXPECT_EQ((*audit)[0].what, "break-glass");
+  EXPECT_EQ((*audit)[0].who, "anna (laptop)");
+  EXPECT_EQ((*audit)[0].reason, "daemon is down");
+  EXPECT_EQ((*audit)[0].token, run.token);
+}
+
+TEST_P(EveryTarget, ABreakGlassRunWaitsForAnUnfencedRunOrTheOperatorsWord) {
+  auto target = prepared(url_);
+  ClaimRequest unfenced = claim_request(run_info(1, "tool"));
+  unfenced.fenced = false;
+  ASSERT_EQ(text(target->claim(unfenced, {}, {})), "claimed");
+
+  auto glass = opened(url_);
+  BreakGlass request;
+  request.incarnation = IncarnationId{"glass"};
+  request.round = RoundId{"break-glass-1"};
+  request.unfenced_wait = std::chrono::hours(1);
+  std::stop_source stop;
+  const auto stop_when_waiting = [&](const Progress& said) {
+    EXPECT_TRUE(said.text.contains("--attest-stopped")) << said.text;
+    stop.request_stop();
+  };
+  EXPECT_TRUE(
+      std::holds_alternative<ClaimCancelled>(glass->break_glass_begin(request, stop_when_waiting, stop.get_token())));
+  EXPECT_EQ(snapshot(*target).claim.token, Token{1});
+
+  request.unfenced_wait = Duration{30};
+  EXPECT_TRUE(std::holds_alternative<BreakGlassStarted>(glass->break_glass_begin(request, {}, {})));
+  glass->break_glass_end();
+
+  unfenced.token = Token{2 * kBreakGlassLeap};
+  ASSERT_EQ(text(target->claim(unfenced, {}, {})), "claimed");
+  request.unfenced_wait = std::chrono::hours(1);
+  request.attest_stopped = true;
+  EXPECT_TRUE(std::holds_alternative<BreakGlassStarted>(glass->break_glass_begin(request, {}, {})));
+}
+
+TEST_P(EveryTarget, ANewerLayoutIsRefusedNotRead) {
+  auto target = prepared(url_);
+  value(GetParam().dialect == Dialect::kPostgres ? "update syzygy.meta set version = 99"
+                                                 : "update syzygy_meta set version = 99");
+  const auto snap = target->snapshot();
+  ASSERT_FALSE(snap);
+  EXPECT_TRUE(snap.error().message.contains("a newer syzygy has been here")) << snap.error().message;
+  EXPECT_FALSE(target->prepare());
+}
+
+TEST_P(EveryTarget, DiagnosisOfAHealthyTargetFindsNothing) {
+  auto target = prepared(url_);
+  for (const Finding& finding : target->diagnose()) EXPECT_TRUE(finding.ok) << finding.name << ": " << finding.cause;
+}
+
+TEST_P(EveryTarget, DiagnosisNamesAnotherToolsHistory) {
+  value(
+      "create table schema_migrations (version bigint not null primary key, dirty boolean not null); "
+      "insert into schema_migrations values (2, false)");
+  const auto findings = diagnose_target(url_, quick());
+  const auto it = std::ranges::find(findings, "other tools' history", &Finding::name);
+  ASSERT_NE(it, findings.end());
+  EXPECT_FALSE(it->ok);
+  EXPECT_EQ(it->next, "syzygy history adopt");
+}
+
+}  // namespace
+}  // namespace syzygy::migration
