@@ -1,0 +1,3 @@
+ALTER TABLE orders ADD COLUMN email text;
+-- syzygy:down
+ALTER TABLE orders DROP COLUMN email;
