@@ -158,7 +158,7 @@ void on_grace(Draft& draft, const Grace& grace) {
     if (round.grant) extend(*round.grant);
   }
   for (Member& guest : draft.record.guests) extend(guest);
-  if (extended > 0) draft.note(EventKind::kGraceGiven).text = std::to_string(extended) + " leases, after a restart";
+  if (extended > 0) draft.note(EventKind::kGraceGiven).text = "after a restart; leases extended: " + std::to_string(extended);
 }
 
 std::optional<Instant> next_wake(const Record& record, const Settings& settings) {
