@@ -289,6 +289,9 @@ TEST(RevertPlan, ZeroRevertsEverythingAndOnlyWhatIsApplied) {
   const std::vector all{migration("1", kAdd), migration("2", kAdd)};
   EXPECT_THAT(ids(plan(all, {applied(all[0])}, revert_to("zero"))), ElementsAre("1"));
   EXPECT_THAT(ids(plan(all, {}, revert_to("zero"))), IsEmpty());
+  EXPECT_THAT(ids(plan(all, {applied(all[0])}, revert_to("0000"))), ElementsAre("1"));
+  const std::vector from_zero{migration("0", kAdd), migration("1", kAdd)};
+  EXPECT_THAT(ids(plan(from_zero, {applied(from_zero[0]), applied(from_zero[1])}, revert_to("0"))), ElementsAre("1"));
   EXPECT_EQ(refusal(all, {}, revert_to("7")).reason, "STEP_UNKNOWN");
 }
 

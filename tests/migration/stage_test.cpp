@@ -139,7 +139,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"CREATE TABLE t (a int); TRUNCATE t", "pre"}, Case{"CREATE TABLE t (a int); TRUNCATE t, u", "ambiguous"},
         Case{"DO $$ BEGIN END $$", "ambiguous"}, Case{"CALL p()", "ambiguous"},
         Case{"ALTER TABLE t FROBNICATE", "ambiguous"}, Case{"CREATE TEMP TABLE t (a int)", "pre"},
-        Case{"CREATE TEMP TABLE t (a int); DROP TABLE t; DROP TABLE u", "ambiguous"},
+        Case{"CREATE TEMP TABLE t (a int); INSERT INTO t VALUES (1); DROP TABLE t; DROP TABLE u", "post"},
         Case{"CREATE TEMP TABLE t (a int); DROP TABLE u", "post"}));
 
 class SqliteStage : public testing::TestWithParam<Case> {};
@@ -236,6 +236,14 @@ TEST(MigrationStage, WhatCannotBeToldNamesTheStatement) {
               AllOf(HasSubstr("cannot be told"), HasSubstr("m/0004_x.sql:3:3 updates rows of table users")));
 }
 
+TEST(MigrationStage, WhatIsNotUnderstoodNamesTheVeryPlace) {
+  const auto decision = decide(Dialect::kPostgres, "CREATE TABLE a ();\nALTER TABLE é\n  FROBNICATE x");
+  ASSERT_FALSE(decision);
+  EXPECT_THAT(decision.error().message,
+              AllOf(HasSubstr("m/0004_x.sql:3:3 is not understood by PostgreSQL 15's grammar"),
+                    HasSubstr("at or near \"FROBNICATE\""), HasSubstr("-- syzygy:stage")));
+}
+
 TEST(MigrationStage, WithoutStatementsThereIsNone) {
   const auto decision = decide(Dialect::kPostgres, "-- nothing\n;;");
   ASSERT_TRUE(decision);
@@ -280,9 +288,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"DROP INDEX i", "atomic"}, Case{"DROP INDEX CONCURRENTLY i", "NOT_IN_TRANSACTION"},
         Case{"REINDEX TABLE t", "atomic"}, Case{"REINDEX TABLE CONCURRENTLY t", "NOT_IN_TRANSACTION"},
         Case{"REINDEX (CONCURRENTLY false) TABLE t", "atomic"}, Case{"REINDEX SCHEMA s", "NOT_IN_TRANSACTION"},
-        Case{"VACUUM t", "NOT_IN_TRANSACTION"}, Case{"ANALYZE t", "atomic"}, Case{"CLUSTER t USING i", "atomic"},
-        Case{"CLUSTER", "NOT_IN_TRANSACTION"}, Case{"CREATE DATABASE d", "NOT_IN_TRANSACTION"},
-        Case{"DROP DATABASE d", "NOT_IN_TRANSACTION"}, Case{"ALTER DATABASE d SET work_mem = '1MB'", "atomic"},
+        Case{"VACUUM t", "NOT_IN_TRANSACTION"}, Case{"ANALYZE t", "atomic"}, Case{"DISCARD ALL", "NOT_IN_TRANSACTION"},
+        Case{"DISCARD PLANS", "atomic"}, Case{"CLUSTER t USING i", "atomic"}, Case{"CLUSTER", "NOT_IN_TRANSACTION"},
+        Case{"CREATE DATABASE d", "NOT_IN_TRANSACTION"}, Case{"DROP DATABASE d", "NOT_IN_TRANSACTION"},
+        Case{"ALTER DATABASE d SET work_mem = '1MB'", "atomic"},
         Case{"ALTER DATABASE d SET TABLESPACE x", "NOT_IN_TRANSACTION"},
         Case{"CREATE TABLESPACE x LOCATION '/x'", "NOT_IN_TRANSACTION"},
         Case{"DROP TABLESPACE x", "NOT_IN_TRANSACTION"},
@@ -319,6 +328,19 @@ TEST(TransactionMode, TheMarkerTakesItAll) {
   EXPECT_EQ(mode(Dialect::kPostgres, "CREATE INDEX CONCURRENTLY i ON t (a)", true), "outside");
   EXPECT_EQ(mode(Dialect::kPostgres, "BEGIN; SELECT 1; COMMIT", true), "outside");
   EXPECT_EQ(mode(Dialect::kPostgres, "SELECT 1", true), "outside");
+  EXPECT_EQ(mode(Dialect::kPostgres, "SELECT pg_advisory_unlock(1)", true), "outside");
+}
+
+TEST(TransactionMode, NothingMayReleaseTheLockThatGuardsAStep) {
+  for (const char* sql :
+       {"DISCARD ALL", "SELECT pg_advisory_unlock_all()", "SELECT pg_catalog.pg_advisory_unlock_all()"}) {
+    Read it = read(Dialect::kPostgres, sql);
+    it.script.no_transaction = true;
+    const auto mode = transaction_mode(Dialect::kPostgres, it.script, it.statements, it.meanings);
+    ASSERT_FALSE(mode) << sql;
+    EXPECT_EQ(mode.error().reason, "FREES_LOCKS");
+    EXPECT_THAT(mode.error().message, HasSubstr("m/0004_x.sql:1:1"));
+  }
 }
 
 }  // namespace

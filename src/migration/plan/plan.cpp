@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <utility>
 
 #include "base/name.h"
@@ -86,7 +87,7 @@ class Planner {
                      "--to and --revert-to were both given; one goes forwards, the other back: give one of them");
     }
     for (const auto& [id, step] : applied_) {
-      if (find(id) == migrations_.end()) result_.not_in_directory.push_back(step->id);
+      if (find_migration(migrations_, id) == nullptr) result_.not_in_directory.push_back(step->id);
     }
     if (!migrations_.empty()) result_.last_known = migrations_.back().id;
     if (auto same = check_unchanged(); !same) return std::unexpected(same.error());
@@ -104,13 +105,6 @@ class Planner {
   }
 
  private:
-  using Position = std::vector<Migration>::const_iterator;
-
-  [[nodiscard]] Position find(const StepId& id) const {
-    const auto found = std::ranges::lower_bound(migrations_, id, ByValue{}, &Migration::id);
-    return found != migrations_.end() && same_id(found->id, id) ? found : migrations_.end();
-  }
-
   [[nodiscard]] std::unexpected<Error> unknown_step(std::string_view flag, const StepId& id) const {
     std::string known = migrations_.empty() ? "holds no migrations"
                         : migrations_.size() == 1
@@ -178,24 +172,24 @@ class Planner {
   }
 
   Result<void> forwards() {
-    Position end = migrations_.end();
+    std::size_t count = migrations_.size();
     if (request_.to) {
-      const Position last = find(*request_.to);
-      if (last == migrations_.end()) return unknown_step("--to", *request_.to);
-      end = last + 1;
+      const Migration* last = find_migration(migrations_, *request_.to);
+      if (last == nullptr) return unknown_step("--to", *request_.to);
+      count = static_cast<std::size_t>(last - migrations_.data()) + 1;
     }
     // The migration that stands in the way of each that is left out, directly or through others; `blocked_before` of
     // all so far, for the many that depend on everything before them.
     std::map<StepId, const Pending*, ByValue> blocked;
     std::vector<Pending> all;
-    all.reserve(static_cast<std::size_t>(end - migrations_.begin()));
-    for (Position at = migrations_.begin(); at != end; ++at) {
-      if (applied_.contains(at->id)) continue;
-      auto read = read_script(request_.dialect, at->up);
+    all.reserve(count);
+    for (const Migration& migration : std::span(migrations_).first(count)) {
+      if (applied_.contains(migration.id)) continue;
+      auto read = read_script(request_.dialect, migration.up);
       if (!read) return std::unexpected(read.error());
-      auto decision = decide_stage(at->id, at->up, read->statements, read->meanings, request_.stages);
+      auto decision = decide_stage(migration.id, migration.up, read->statements, read->meanings, request_.stages);
       if (!decision) return std::unexpected(decision.error());
-      Pending& pending = all.emplace_back(Pending{&*at, std::move(*read), std::move(*decision)});
+      Pending& pending = all.emplace_back(Pending{&migration, std::move(*read), std::move(*decision)});
       if (auto ordered = check_order(pending); !ordered) return ordered;
       if (auto placed = place(pending, blocked); !placed) return placed;
     }
@@ -250,8 +244,10 @@ class Planner {
   // ------------------------------------------------------------------------------------------------------
 
   Result<void> backwards() {
-    const bool everything = request_.revert_to->value == "zero";
-    if (!everything && find(*request_.revert_to) == migrations_.end()) {
+    const bool named = find_migration(migrations_, *request_.revert_to) != nullptr;
+    const bool everything =
+        !named && (request_.revert_to->value == "zero" || same_id(*request_.revert_to, StepId{"0"}));
+    if (!named && !everything) {
       return unknown_step("--revert-to", *request_.revert_to);
     }
     const auto floor = everything ? applied_.begin() : applied_.upper_bound(*request_.revert_to);
@@ -284,15 +280,15 @@ class Planner {
   }
 
   Result<void> revert(const AppliedStep& applied, std::vector<const Migration*>& left) {
-    const Position at = find(applied.id);
-    if (at == migrations_.end()) {
+    const Migration* found = find_migration(migrations_, applied.id);
+    if (found == nullptr) {
       return refuse("REVERT_NOT_IN_DIRECTORY",
                     "migration " + applied.id.value +
                         " is applied and would have to be reverted, but this directory lacks "
                         "it; run the revert with the release that has it",
                     {{"id", applied.id.value}});
     }
-    const Migration& migration = *at;
+    const Migration& migration = *found;
     Script down;
     if (migration.down) {
       down = *migration.down;

@@ -86,17 +86,14 @@ Result<void> resolve_depends(std::vector<Migration>& migrations) {
   for (std::size_t i = 0; i < migrations.size(); ++i) {
     if (!migrations[i].depends) continue;
     for (StepId& id : *migrations[i].depends) {
-      const auto found = std::ranges::lower_bound(
-          migrations, id, [](const StepId& a, const StepId& b) { return compare_ids(a.value, b.value) < 0; },
-          &Migration::id);
+      const Migration* found = find_migration(migrations, id);
       const auto refuse_id = [&](std::string why) {
         return failure(ErrorCode::kInvalidArgument, "MIGRATIONS_BAD_MARKER",
                        migrations[i].up.path + ": -- syzygy:depends names " + printable(id.value) + ", " + why,
                        {{"path", migrations[i].up.path}});
       };
-      if (found == migrations.end() || !same_id(found->id, id))
-        return refuse_id("which this directory does not hold; name its numbers");
-      if (found - migrations.begin() >= static_cast<std::ptrdiff_t>(i)) {
+      if (found == nullptr) return refuse_id("which this directory does not hold; name its numbers");
+      if (found >= &migrations[i]) {
         return refuse_id("which does not come before it; a migration can only depend on earlier ones");
       }
       id = found->id;

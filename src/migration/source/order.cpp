@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "migration/source/source.h"
 
 namespace syzygy {
@@ -34,6 +36,13 @@ std::weak_ordering compare_ids(std::string_view a, std::string_view b) {
     b.remove_prefix(1);
   }
   return a.size() <=> b.size();
+}
+
+const Migration* find_migration(const std::vector<Migration>& migrations, const StepId& id) {
+  const auto found = std::ranges::lower_bound(
+      migrations, id, [](const StepId& a, const StepId& b) { return compare_ids(a.value, b.value) < 0; },
+      &Migration::id);
+  return found != migrations.end() && same_id(found->id, id) ? &*found : nullptr;
 }
 
 }  // namespace syzygy

@@ -63,4 +63,7 @@ Result<std::vector<Migration>> read_directory(const std::filesystem::path& direc
 std::weak_ordering compare_ids(std::string_view a, std::string_view b);
 inline bool same_id(const StepId& a, const StepId& b) { return compare_ids(a.value, b.value) == 0; }
 
+// The migration of that id, or nullptr. REQUIRES: `migrations` as read_directory() gives them.
+const Migration* find_migration(const std::vector<Migration>& migrations, const StepId& id);
+
 }  // namespace syzygy

@@ -5,6 +5,7 @@
 // be read is kUnknown with the reason in `note`: never a guess.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -107,14 +108,16 @@ struct Action {
   friend bool operator==(const Action&, const Action&) = default;
 };
 
-// kIgnored: the statement is taken inside a transaction, and does nothing there (SQLite's PRAGMA foreign_keys).
+// kIgnored: the statement is taken inside a transaction, and does nothing there (SQLite's PRAGMA foreign_keys, journal_mode).
 enum class InTransaction : std::uint8_t { kAllowed, kRefused, kIgnored };
 
 struct Meaning {
   std::vector<Action> actions;  // in the order written; at least one
   InTransaction in_transaction = InTransaction::kAllowed;
-  std::string transaction_note;  // what it is that cannot: "CREATE INDEX CONCURRENTLY"
-  bool plain_wrapper = false;    // a BEGIN or COMMIT without options, which a transaction of ours can stand for
+  std::string transaction_note;      // what it is that cannot: "CREATE INDEX CONCURRENTLY"
+  bool frees_session_locks = false;  // DISCARD ALL, pg_advisory_unlock_all(): also the lock that guards the step
+  std::size_t stopped_at = 0;        // kUnknown: the byte at which the grammar stopped
+  bool plain_wrapper = false;        // a BEGIN or COMMIT without options, which a transaction of ours can stand for
 
   friend bool operator==(const Meaning&, const Meaning&) = default;
 };

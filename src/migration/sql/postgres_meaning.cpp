@@ -64,8 +64,13 @@ void walk(const json::object& root, const std::function<bool(std::string_view, c
 
 // --- names and types -------------------------------------------------------------------------------------------------
 
+bool is_temporary(const json::object& range_var) { return text(range_var, "relpersistence") == "t"; }
+
+// A temporary one lives in a schema of its own, whatever else has its name.
 ObjectName relation(const json::object& range_var, ObjectKind kind = ObjectKind::kTable) {
-  return {kind, text(range_var, "schemaname"), text(range_var, "relname")};
+  std::string schema = text(range_var, "schemaname");
+  if (schema.empty() && is_temporary(range_var)) schema = "pg_temp";
+  return {kind, std::move(schema), text(range_var, "relname")};
 }
 
 // A list of String nodes: [database.][schema.]name.
@@ -110,6 +115,14 @@ ObjectKind kind_of(std::string_view object_type) {
   };
   const auto found = kKinds.find(object_type);
   return found != kKinds.end() ? found->second : ObjectKind::kOther;
+}
+
+// "OBJECT_EVENT_TRIGGER" -> "event trigger": for the kinds that have no word of their own here.
+std::string spoken(std::string_view object_type) {
+  std::string words(object_type.substr(std::min(object_type.find('_') + 1, object_type.size())));
+  std::ranges::transform(words, words.begin(),
+                         [](char c) { return c == '_' ? ' ' : static_cast<char>(c - 'A' + 'a'); });
+  return words;
 }
 
 Action act(ActionKind kind, ObjectName object = {}, std::string note = {}) {
@@ -290,7 +303,7 @@ void read_alter_enum(const json::object& node, Meaning& meaning) {
 
 void read_create_table(const json::object& node, Meaning& meaning) {
   Action action = act(ActionKind::kCreate, relation(child(node, "relation")));
-  action.temporary = text(child(node, "relation"), "relpersistence") == "t";
+  action.temporary = is_temporary(child(node, "relation"));
   meaning.actions.push_back(std::move(action));
 }
 
@@ -301,14 +314,14 @@ void read_create_foreign_table(const json::object& node, Meaning& meaning) {
 void read_create_table_as(const json::object& node, Meaning& meaning) {
   const auto& target = child(child(node, "into"), "rel");
   Action action = act(ActionKind::kCreate, relation(target, kind_of(text(node, "objtype"))));
-  action.temporary = text(target, "relpersistence") == "t";
+  action.temporary = is_temporary(target);
   meaning.actions.push_back(std::move(action));
 }
 
 void read_view(const json::object& node, Meaning& meaning) {
   Action action = act(flag(node, "replace") ? ActionKind::kReplace : ActionKind::kCreate,
                       relation(child(node, "view"), ObjectKind::kView));
-  action.temporary = text(child(node, "view"), "relpersistence") == "t";
+  action.temporary = is_temporary(child(node, "view"));
   meaning.actions.push_back(std::move(action));
 }
 
@@ -375,6 +388,7 @@ void read_drop(const json::object& node, Meaning& meaning) {
     } else {
       action.object = qualified(list(child(entry, "List"), "items"), kind);
     }
+    if (kind == ObjectKind::kOther) action.note = spoken(type);
     action.concurrently = flag(node, "concurrent");
     if (action.concurrently) refused_in_transaction(meaning, "DROP INDEX CONCURRENTLY");
     meaning.actions.push_back(std::move(action));
@@ -468,7 +482,7 @@ bool is_harmless_function(const json::object& call) {
 void read_query(const json::object& node, Meaning& meaning) {
   if (const auto& into = child(node, "intoClause"); !into.empty()) {
     Action action = act(ActionKind::kCreate, relation(child(into, "rel")));
-    action.temporary = text(child(into, "rel"), "relpersistence") == "t";
+    action.temporary = is_temporary(child(into, "rel"));
     meaning.actions.push_back(std::move(action));
   }
   std::string unknown_function;
@@ -476,6 +490,10 @@ void read_query(const json::object& node, Meaning& meaning) {
     if (key == "InsertStmt") meaning.actions.push_back(act(ActionKind::kInsert, relation(child(found, "relation"))));
     if (key == "UpdateStmt") meaning.actions.push_back(act(ActionKind::kUpdate, relation(child(found, "relation"))));
     if (key == "DeleteStmt") meaning.actions.push_back(act(ActionKind::kDelete, relation(child(found, "relation"))));
+    if (key == "FuncCall" &&
+        qualified(list(found, "funcname"), ObjectKind::kFunction).name == "pg_advisory_unlock_all") {
+      meaning.frees_session_locks = true;
+    }
     if (key == "FuncCall" && unknown_function.empty() && !is_harmless_function(found)) {
       unknown_function = qualified(list(found, "funcname"), ObjectKind::kFunction).name;
     }
@@ -640,6 +658,13 @@ void outside(const json::object& node, Meaning& meaning) {
   refused_in_transaction(meaning, what);
 }
 
+void read_discard(const json::object& node, Meaning& meaning) {
+  meaning.actions.push_back(act(ActionKind::kSession));
+  if (text(node, "target") != "DISCARD_ALL") return;
+  refused_in_transaction(meaning, "DISCARD ALL");
+  meaning.frees_session_locks = true;
+}
+
 void opaque(const json::object& node, Meaning& meaning) {
   std::string name = qualified(list(child(node, "funccall"), "funcname"), ObjectKind::kFunction).name;
   meaning.actions.push_back(act(ActionKind::kOpaque, {},
@@ -776,7 +801,7 @@ const std::map<std::string_view, Reader>& readers() {
       {"ListenStmt", plain<A::kSession>},
       {"UnlistenStmt", plain<A::kSession>},
       {"NotifyStmt", plain<A::kSession>},
-      {"DiscardStmt", plain<A::kSession>},
+      {"DiscardStmt", read_discard},
       {"LoadStmt", plain<A::kSession>},
       {"ConstraintsSetStmt", plain<A::kSession>},
       {"PrepareStmt", plain<A::kSession>},
@@ -816,9 +841,11 @@ Meaning read_postgres(std::string_view statement) {
       meaning.actions.push_back(act(ActionKind::kCommit, {}, std::string(first.text)));
       return meaning;
     }
+    meaning.stopped_at = tree.error().position;
     meaning.actions.push_back(act(ActionKind::kUnknown, {},
                                   tree.error().why == NotParsed::Why::kSyntax
-                                      ? "is not understood by PostgreSQL 15's grammar (" + tree.error().message + ")"
+                                      ? "is not understood by PostgreSQL 15's grammar (" + tree.error().message +
+                                            "): mend it, unless it is newer syntax"
                                       : tree.error().message));
     return meaning;
   }

@@ -90,6 +90,7 @@ Action read_create(Tokens& tokens) {
   tokens.accept_all("IF", "NOT", "EXISTS");
   Action action = act(ActionKind::kCreate, tokens.object(kind));
   action.temporary = temporary;
+  if (temporary && action.object.schema.empty()) action.object.schema = "temp";
   if (unique) action.constraint = ConstraintKind::kUnique;
   if (kind == ObjectKind::kIndex || kind == ObjectKind::kTrigger) {
     while (!tokens.at_end() && !tokens.accept("ON")) tokens.take();
@@ -198,11 +199,11 @@ Meaning read_pragma(Tokens& tokens) {
   Meaning meaning;
   const std::string name = tokens.object(ObjectKind::kOther).name;
   const bool sets = !tokens.at_end();
-  if (sets && name == "foreign_keys") {
+  if (sets && (name == "foreign_keys" || name == "journal_mode")) {
     meaning.in_transaction = InTransaction::kIgnored;
-    meaning.transaction_note = "PRAGMA foreign_keys";
+    meaning.transaction_note = "PRAGMA " + name;
   }
-  if (sets && (name == "journal_mode" || name == "synchronous")) {
+  if (sets && name == "synchronous") {
     meaning.in_transaction = InTransaction::kRefused;
     meaning.transaction_note = "PRAGMA " + name;
   }

@@ -12,7 +12,7 @@ namespace {
 // Turns rising offsets into places, in one pass over the text.
 class PlaceCounter {
  public:
-  PlaceCounter(std::string_view text, std::size_t first_line) : text_(text), place_{first_line, 1} {}
+  PlaceCounter(std::string_view text, Place start) : text_(text), place_(start) {}
 
   Place advance(std::size_t offset) {
     for (; position_ < offset; ++position_) {
@@ -113,6 +113,10 @@ std::string what_never_ends(const Lexeme& token) {
 
 }  // namespace
 
+Place place_in(const Statement& statement, std::size_t offset) {
+  return PlaceCounter(statement.text, statement.place).advance(std::min(offset, statement.text.size()));
+}
+
 std::string at(std::string_view file, Place place) {
   return std::string(file) + ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
 }
@@ -125,7 +129,7 @@ Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_vie
   };
   std::vector<Statement> statements;
   Lexer lexer(dialect, text);
-  PlaceCounter places(text, first_line);
+  PlaceCounter places(text, {first_line, 1});
   std::optional<Statement> open;  // the statement that is being read; its text is set when it ends
   std::vector<Comment> comments;  // since the last statement ended
   std::size_t end = 0;            // of the open statement's last token
@@ -133,8 +137,6 @@ Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_vie
 
   const auto close = [&] {
     open->text = text.substr(open->offset, end - open->offset);
-    // What follows the last token belongs to the next statement only if it stands on a line of its own; here all of it
-    // was seen before the semicolon, so it is this one's.
     open->comments = std::move(comments);
     comments.clear();
     statements.push_back(std::move(*open));

@@ -49,6 +49,9 @@ inline constexpr std::size_t kStatementsMax = 100'000;  // in one text; beyond: 
 Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_view text, std::string_view name,
                                                 std::size_t first_line = 1);
 
+// The place of the byte at `offset` of the statement's text (the grammar and the database say where they stopped).
+Place place_in(const Statement& statement, std::size_t offset);
+
 // "migrations/0004_add.sql:12:3"
 std::string at(std::string_view file, Place place);
 

@@ -68,33 +68,45 @@ Judgement judge_type_change(const Action& action) {
   return ambiguous(what + ", and whether that holds every value that old code writes cannot be told from the text");
 }
 
-Judgement judge_drop(const Action& action) { return post("drops " + describe(action.object)); }
-
 }  // namespace
+
+Created::Name Created::name_of(const ObjectName& object) {
+  const bool relation = object.kind == ObjectKind::kTable || object.kind == ObjectKind::kView ||
+                        object.kind == ObjectKind::kMaterializedView || object.kind == ObjectKind::kIndex ||
+                        object.kind == ObjectKind::kSequence;
+  return {relation ? ObjectKind::kTable : object.kind, object.name};
+}
 
 void Created::note(const Meaning& meaning) {
   for (const Action& action : meaning.actions) {
-    if (action.kind == ActionKind::kCreate) names_.emplace(action.object.schema, action.object.name);
-    // A new object that is renamed is still new, under its new name.
-    if (action.kind == ActionKind::kRename && action.part.empty() && has(action.object)) {
-      names_.emplace(action.object.schema, action.new_name);
+    const ObjectName& object = action.object;
+    const bool renames = action.kind == ActionKind::kRename && action.part.empty();
+    if (action.kind == ActionKind::kCreate) {
+      by_name_[name_of(object)][object.schema] = action.temporary ? Answer::kTemporary : Answer::kNew;
     }
-    if (action.kind == ActionKind::kDrop) names_.erase({action.object.schema, action.object.name});
+    // A new object that is renamed is still new, under its new name.
+    const Answer known = renames ? find(object) : Answer::kNo;
+    if (renames || action.kind == ActionKind::kDrop) {
+      const auto named = by_name_.find(name_of(object));
+      if (named != by_name_.end()) named->second.erase(object.schema);
+    }
+    if (known != Answer::kNo) by_name_[name_of({object.kind, object.schema, action.new_name})][object.schema] = known;
   }
 }
 
-bool Created::has(const ObjectName& object) const {
-  if (object.name.empty()) return false;
-  // Where only one of the two names a schema, they are taken for the same.
-  return std::ranges::any_of(names_, [&](const auto& known) {
-    return known.second == object.name &&
-           (known.first == object.schema || known.first.empty() || object.schema.empty());
-  });
+Created::Answer Created::find(const ObjectName& object) const {
+  const auto named = by_name_.find(name_of(object));
+  if (object.name.empty() || named == by_name_.end()) return Answer::kNo;
+  for (const auto& [schema, answer] : named->second) {
+    if (schema == object.schema || schema.empty() || object.schema.empty()) return answer;
+  }
+  return Answer::kNo;
 }
 
 Judgement judge(const Action& action, const Created& created, const StageRules& rules) {
   const ObjectName& object = action.object;
-  const bool on_new = created.has(object) || (!action.on.name.empty() && created.has(action.on));
+  const Created::Answer object_is = created.find(object);
+  const Created::Answer known = object_is != Created::Answer::kNo ? object_is : created.find(action.on);
   switch (action.kind) {
     case ActionKind::kOpaque:
     case ActionKind::kUnknown:
@@ -106,7 +118,10 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
       break;
   }
   // Nobody uses yet what this migration itself creates.
-  if (on_new) return pre("concerns " + describe(created.has(object) ? object : action.on) + ", which is new here");
+  if (known == Created::Answer::kTemporary) return neutral("concerns a temporary table");
+  if (known == Created::Answer::kNew) {
+    return pre("concerns " + describe(object_is != Created::Answer::kNo ? object : action.on) + ", which is new here");
+  }
 
   switch (action.kind) {
     case ActionKind::kCreate:
@@ -121,7 +136,7 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
       }
       return pre("creates or replaces " + describe(object));
     case ActionKind::kDrop:
-      return judge_drop(action);
+      return post("drops " + (action.note.empty() ? describe(action.object) : action.note + " " + action.object.name));
     case ActionKind::kRename:
       return post("renames " + (action.part.empty() ? describe(object) : part_of(action, action.note)) + " to " +
                   action.new_name);

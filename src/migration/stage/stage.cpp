@@ -14,7 +14,7 @@ std::optional<Stage> configured(const std::map<std::string, Stage>& exact, const
 }
 
 struct Judged {
-  const Statement* statement = nullptr;
+  Place place;
   Judgement judgement;
 };
 
@@ -56,14 +56,14 @@ Result<StageDecision> decide_stage(const StepId& id, const Script& script, const
   std::optional<Judged> post;
   std::optional<Judged> unclear;
   for (std::size_t i = 0; i < statements.size(); ++i) {
-    Judged here{&statements[i], judge(meanings[i], created, rules)};
+    Judged here{place_in(statements[i], meanings[i].stopped_at), judge(meanings[i], created, rules)};
     created.note(meanings[i]);
     auto& side = here.judgement.verdict == Verdict::kPreDeploy    ? pre
                  : here.judgement.verdict == Verdict::kPostDeploy ? post
                                                                   : unclear;
     if (here.judgement.verdict != Verdict::kNeutral && !side) side = std::move(here);
   }
-  const auto place = [&](const Judged& judged) { return at(script.path, judged.statement->place); };
+  const auto place = [&](const Judged& judged) { return at(script.path, judged.place); };
   if (!unclear && !(pre && post)) {
     if (!pre && !post) {
       return StageDecision{Stage::kPreDeploy, StageSource::kStatements,

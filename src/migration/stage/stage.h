@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -49,11 +49,18 @@ struct StageRules {
 // What this migration has created so far, that nobody uses yet.
 class Created {
  public:
+  enum class Answer : std::uint8_t { kNo, kNew, kTemporary };
+
   void note(const Meaning& meaning);
-  [[nodiscard]] bool has(const ObjectName& object) const;
+  // Where only one of two names has a schema, they are taken for the same object.
+  [[nodiscard]] Answer find(const ObjectName& object) const;
 
  private:
-  std::set<std::pair<std::string, std::string>> names_;
+  // Tables, views, indexes and sequences share one space of names; every other kind has its own.
+  using Name = std::pair<ObjectKind, std::string>;
+  static Name name_of(const ObjectName& object);
+
+  std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
 };
 
 Judgement judge(const Action& action, const Created& created, const StageRules& rules);

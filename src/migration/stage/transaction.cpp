@@ -54,7 +54,21 @@ Result<void> check_enum_values(const Script& script, const std::vector<Statement
 Result<TransactionMode> transaction_mode(Dialect dialect, const Script& script,
                                          const std::vector<Statement>& statements,
                                          const std::vector<Meaning>& meanings) {
-  if (script.no_transaction) return TransactionMode{false, false};
+  const auto refuse_at = [&](const Statement& statement, std::string reason, std::string why) {
+    return failure(ErrorCode::kFailedPrecondition, std::move(reason),
+                   at(script.path, statement.place) + ": " + std::move(why),
+                   {{"file", script.path}, {"line", std::to_string(statement.place.line)}});
+  };
+  if (script.no_transaction) {
+    for (std::size_t i = 0; i < statements.size(); ++i) {
+      if (!meanings[i].frees_session_locks) continue;
+      return refuse_at(
+          statements[i], "FREES_LOCKS",
+          "this releases every session lock, also the one that keeps a second applier away while a "
+          "migration runs without a transaction; release your own locks by their keys (pg_advisory_unlock)");
+    }
+    return TransactionMode{false, false};
+  }
   std::size_t first = 0;
   std::size_t last = statements.size();
   const bool wrapped = statements.size() >= 2 && meanings.front().plain_wrapper && meanings.back().plain_wrapper &&
@@ -66,9 +80,7 @@ Result<TransactionMode> transaction_mode(Dialect dialect, const Script& script,
   }
   for (std::size_t i = first; i < last; ++i) {
     const auto refuse = [&](std::string reason, std::string why) {
-      return failure(ErrorCode::kFailedPrecondition, std::move(reason),
-                     at(script.path, statements[i].place) + ": " + std::move(why),
-                     {{"file", script.path}, {"line", std::to_string(statements[i].place.line)}});
+      return refuse_at(statements[i], std::move(reason), std::move(why));
     };
     for (const Action& action : meanings[i].actions) {
       if (!ends_or_begins(action)) continue;

@@ -20,7 +20,7 @@ struct TransactionMode {
 };
 
 // Errors (kFailedPrecondition, metadata "file", "line"): reason TRANSACTION_CONTROL, NOT_IN_TRANSACTION,
-// ENUM_VALUE_IN_USE.
+// ENUM_VALUE_IN_USE, FREES_LOCKS.
 Result<TransactionMode> transaction_mode(Dialect dialect, const Script& script,
                                          const std::vector<Statement>& statements,
                                          const std::vector<Meaning>& meanings);

@@ -1,0 +1,210 @@
+// What statements mean: each line of the tables is a statement and what is said of it. A wrong name or kind shows here.
+#include "migration/sql/meaning.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <string>
+
+#include "migration/stage/stage.h"
+#include "tests/migration/temporary_directory.h"
+
+namespace syzygy {
+namespace {
+
+// "post: drops table t | pre: creates table u"
+std::string say(Dialect dialect, const char* sql) {
+  static constexpr const char* kVerdicts[] = {"pre", "post", "ambiguous", "neutral"};
+  std::string said;
+  for (const Action& action : read_meaning(dialect, sql).actions) {
+    const Judgement judgement = judge(action, Created{}, StageRules{});
+    said += (said.empty() ? "" : " | ") + std::string(kVerdicts[static_cast<int>(judgement.verdict)]) + ": " +
+            judgement.why + (action.on.name.empty() ? "" : " [on " + describe(action.on) + "]") +
+            (action.type.empty() ? "" : " [" + action.type + "]");
+  }
+  return said;
+}
+
+struct Said {
+  const char* sql;
+  const char* says;
+};
+
+TEST(PostgresMeaning, NamesWhatItActsOn) {
+  constexpr const char* kNeutral = "neutral: changes nothing that code could notice";
+  const Said cases[] = {
+      {"ALTER INDEX s.i RENAME TO j", "post: renames index s.i to j"},
+      {"ALTER VIEW v RENAME COLUMN a TO b", "post: renames column a of view v to b"},
+      {"ALTER MATERIALIZED VIEW v RENAME TO w", "post: renames materialized view v to w"},
+      {"ALTER SEQUENCE s RENAME TO t", "post: renames sequence s to t"},
+      {"ALTER SCHEMA s RENAME TO r", "post: renames schema s to r"},
+      {"ALTER ROLE a RENAME TO b", "post: renames role a to b"},
+      {"ALTER DATABASE a RENAME TO b", "post: renames database a to b"},
+      {"ALTER TYPE s.e RENAME TO f", "post: renames type s.e to f"},
+      {"ALTER TYPE e RENAME VALUE 'a' TO 'b'", "post: renames value a of type e to b"},
+      {"ALTER TYPE c RENAME ATTRIBUTE a TO b", "post: renames attribute a of type c to b"},
+      {"ALTER DOMAIN d RENAME TO e", "post: renames domain d to e"},
+      {"ALTER DOMAIN d RENAME CONSTRAINT a TO b", "post: renames constraint a of domain d to b"},
+      {"ALTER FUNCTION s.f(int) RENAME TO g", "post: renames function s.f to g"},
+      {"ALTER TRIGGER a ON s.t RENAME TO b", "post: renames trigger s.a to b [on table s.t]"},
+      {"ALTER POLICY a ON t RENAME TO b", "post: renames policy a to b [on table t]"},
+      {"ALTER TABLE s.t RENAME CONSTRAINT a TO b", "post: renames constraint a of table s.t to b"},
+      {"ALTER FOREIGN TABLE t RENAME TO u", "post: renames table t to u"},
+      {"ALTER TABLE \"Big\".\"T\" RENAME Col TO c", "post: renames column col of table Big.T to c"},
+      {"ALTER TYPE e SET SCHEMA s", "post: moves type e to schema s"},
+      {"ALTER FUNCTION f(int) SET SCHEMA s", "post: moves function f to schema s"},
+      {"ALTER EXTENSION x SET SCHEMA s", "post: moves extension x to schema s"},
+      {"DROP TABLE IF EXISTS s.a, b", "post: drops table s.a | post: drops table b"},
+      {"DROP TRIGGER IF EXISTS a ON s.t", "post: drops trigger s.a [on table s.t]"},
+      {"DROP RULE a ON t", "post: drops rule a [on table t]"},
+      {"DROP FUNCTION s.f(int), g", "post: drops function s.f | post: drops function g"},
+      {"DROP AGGREGATE a(int)", "post: drops function a"},
+      {"DROP TYPE s.e, f", "post: drops type s.e | post: drops type f"},
+      {"DROP DOMAIN d", "post: drops domain d"},
+      {"DROP SCHEMA a, b CASCADE", "post: drops schema a | post: drops schema b"},
+      {"DROP EXTENSION x", "post: drops extension x"},
+      {"DROP INDEX s.i", "post: drops index s.i"},
+      {"DROP ROLE a, b", "post: drops role a | post: drops role b"},
+      {"DROP EVENT TRIGGER e", "post: drops event trigger e"},
+      {"DROP OPERATOR + (int, int)", "post: drops operator +"},
+      {"DROP DATABASE d", "post: drops database d"},
+      {"CREATE TYPE c AS (a int)", "pre: creates type c"},
+      {"CREATE TYPE r AS RANGE (subtype = float8)", "pre: creates type r"},
+      {"CREATE DOMAIN s.d AS int CHECK (VALUE > 0)", "pre: creates domain s.d"},
+      {"CREATE SEQUENCE s.q", "pre: creates sequence s.q"},
+      {"CREATE FOREIGN TABLE s.t (a int) SERVER x", "pre: creates table s.t"},
+      {"CREATE TEMP TABLE t (a int)", "neutral: creates a temporary table"},
+      {"CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\"", "pre: creates extension uuid-ossp"},
+      {"CREATE UNIQUE INDEX CONCURRENTLY i ON s.t (lower(a))",
+       "post: creates index s.i, a new UNIQUE constraint on table s.t, which is in use [on table s.t]"},
+      {"CREATE SCHEMA s CREATE TABLE t (a int) CREATE VIEW v AS SELECT 1",
+       "pre: creates schema s | pre: creates table t | pre: creates view v"},
+      {"CREATE OR REPLACE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+       "pre: creates or replaces trigger g [on table t]"},
+      {"ALTER TABLE t ADD c varchar(20)[], ADD d numeric(10,2), ADD e s.mood DEFAULT 'ok'::s.mood",
+       "pre: adds column c of table t [varchar(20)[]] | pre: adds column d of table t [numeric(10,2)] | pre: adds "
+       "column "
+       "e of table t [s.mood]"},
+      {"ALTER TABLE t ALTER c TYPE timestamptz USING c AT TIME ZONE 'UTC'",
+       "ambiguous: changes the type of column c of table t to timestamptz with USING, and what that does to the values "
+       "cannot be told [timestamptz]"},
+      {"ALTER TABLE t ADD CONSTRAINT p PRIMARY KEY (a)", "post: adds a primary key to table t, which is in use"},
+      {"ALTER TABLE t DROP CONSTRAINT p", "post: drops constraint p of table t"},
+      {"ALTER VIEW v ALTER COLUMN c SET DEFAULT 1", "pre: sets a default of column c of view v"},
+      {"WITH a AS (INSERT INTO t VALUES (1) RETURNING *) UPDATE u SET a = 1",
+       "ambiguous: updates rows of table u, a backfill, and which code needs it cannot be told | ambiguous: inserts "
+       "rows "
+       "into table t, and which code needs them cannot be told"},
+      {"EXPLAIN ANALYZE DELETE FROM t", "ambiguous: deletes rows of table t, and which code needs them cannot be told"},
+      {"SELECT public.now()", "ambiguous: calls the function now, and what it does cannot be told"},
+      {"CALL s.p(1)", "ambiguous: calls p, and what it does cannot be told"},
+      {"REVOKE a FROM b", "post: revokes rights"},
+      {"EXPLAIN DELETE FROM t", kNeutral},
+      {"COPY (SELECT 1) TO '/x'", kNeutral},
+      {"SELECT count(*), pg_catalog.now() FROM t", kNeutral},
+      {"ALTER SEQUENCE s OWNED BY t.id", kNeutral},
+      {"ALTER TABLE t ALTER CONSTRAINT c DEFERRABLE", kNeutral},
+      {"LOCK TABLE t", kNeutral},
+  };
+  for (const auto& c : cases) EXPECT_EQ(say(Dialect::kPostgres, c.sql), c.says) << c.sql;
+}
+
+TEST(SqliteMeaning, NamesWhatItActsOn) {
+  constexpr const char* kUnknown = "ambiguous: is not understood as a statement of SQLite";
+  constexpr const char* kNeutral = "neutral: changes nothing that code could notice";
+  const Said cases[] = {
+      {"CREATE TABLE IF NOT EXISTS \"Main\".\"T\" (a)", "pre: creates table main.t"},
+      {"CREATE TEMP TABLE x AS SELECT 1", "neutral: creates a temporary table"},
+      {"CREATE UNIQUE INDEX IF NOT EXISTS main.i ON t (a)",
+       "post: creates index main.i, a new UNIQUE constraint on table t, which is in use [on table t]"},
+      {"CREATE TRIGGER g INSTEAD OF UPDATE OF a, b ON v BEGIN SELECT 1; END", "pre: creates trigger g [on table v]"},
+      {"ALTER TABLE main.[my t] RENAME COLUMN `a b` TO \"c\"", "post: renames column a b of table main.my t to c"},
+      {"ALTER TABLE t RENAME TO u", "post: renames table t to u"},
+      {"ALTER TABLE t ADD c VARCHAR(10) NOT NULL DEFAULT (datetime('now')) CHECK (c > '')",
+       "pre: adds column c of table t [VARCHAR(10)]"},
+      {"ALTER TABLE t ADD COLUMN c UNSIGNED BIG INT DEFAULT -1 NOT NULL",
+       "pre: adds column c of table t [UNSIGNED BIG INT]"},
+      {"ALTER TABLE t ADD COLUMN c", "pre: adds column c of table t"},
+      {"DROP VIEW IF EXISTS main.v", "post: drops view main.v"},
+      {"WITH RECURSIVE x(n) AS (VALUES(1) UNION SELECT n+1 FROM x) INSERT INTO t SELECT n FROM x",
+       "ambiguous: inserts rows into table t, and which code needs them cannot be told"},
+      {"DELETE FROM t WHERE a IN (SELECT 1)",
+       "ambiguous: deletes rows of table t, and which code needs them cannot be told"},
+      {"EXPLAIN QUERY PLAN DELETE FROM t", kNeutral},
+      {"PRAGMA user_version = 3", kNeutral},
+      {"DROP", kUnknown},
+      {"ALTER TABLE", kUnknown},
+      {"CREATE OR REPLACE TABLE t (a)", kUnknown},
+  };
+  for (const auto& c : cases) EXPECT_EQ(say(Dialect::kSqlite, c.sql), c.says) << c.sql;
+}
+
+TEST(Created, TakesNoNameForAnother) {
+  const auto after = [](Dialect dialect, const char* first, const char* second) {
+    Created created;
+    created.note(read_meaning(dialect, first));
+    return judge(read_meaning(dialect, second), created, StageRules{}).verdict;
+  };
+  const auto postgres = [&](const char* first, const char* second) { return after(Dialect::kPostgres, first, second); };
+  EXPECT_EQ(postgres("CREATE TABLE t ()", "ALTER TABLE t DROP c"), Verdict::kPreDeploy);
+  EXPECT_EQ(postgres("CREATE FUNCTION t() RETURNS int LANGUAGE sql AS ''", "ALTER TABLE t DROP c"),
+            Verdict::kPostDeploy);
+  EXPECT_EQ(postgres("CREATE TYPE t AS ENUM ()", "DROP TABLE t"), Verdict::kPostDeploy);
+  EXPECT_EQ(postgres("CREATE TYPE t AS ENUM ()", "DROP TYPE t"), Verdict::kPreDeploy);
+  EXPECT_EQ(postgres("CREATE TABLE t ()", "DROP INDEX i"), Verdict::kPostDeploy);
+  EXPECT_EQ(postgres("CREATE TEMP TABLE t ()", "DROP TABLE t"), Verdict::kNeutral);
+  EXPECT_EQ(postgres("CREATE TEMP TABLE t ()", "DROP TABLE public.t"), Verdict::kPostDeploy);
+  EXPECT_EQ(postgres("CREATE TABLE a.t ()", "DROP TABLE b.t"), Verdict::kPostDeploy);
+  EXPECT_EQ(
+      postgres("CREATE TABLE t ()", "CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"),
+      Verdict::kPreDeploy);
+  EXPECT_EQ(after(Dialect::kSqlite, "CREATE TABLE T (a)", "DROP TABLE \"t\""), Verdict::kPreDeploy);
+}
+
+TEST(Created, ForgetsWhatIsDroppedOrRenamedAway) {
+  Created created;
+  created.note(read_meaning(Dialect::kPostgres, "CREATE TABLE t ()"));
+  created.note(read_meaning(Dialect::kPostgres, "ALTER TABLE t RENAME TO u"));
+  EXPECT_EQ(created.find({ObjectKind::kTable, "", "t"}), Created::Answer::kNo);
+  EXPECT_EQ(created.find({ObjectKind::kTable, "", "u"}), Created::Answer::kNew);
+  created.note(read_meaning(Dialect::kPostgres, "DROP TABLE u"));
+  EXPECT_EQ(created.find({ObjectKind::kTable, "", "u"}), Created::Answer::kNo);
+}
+
+// What is said of SQLite's transactions, asked of SQLite.
+TEST(SqliteMeaning, IsRightAboutTransactions) {
+  for (const char* sql : {"VACUUM", "DETACH x", "ATTACH ':memory:' AS y", "PRAGMA foreign_keys = ON",
+                          "PRAGMA foreign_keys(1)", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = OFF",
+                          "PRAGMA defer_foreign_keys = ON", "PRAGMA user_version = 3", "ANALYZE", "REINDEX",
+                          "SAVEPOINT s", "CREATE TABLE t (a)", "PRAGMA foreign_keys", "PRAGMA auto_vacuum = 1"}) {
+    const TemporaryDirectory directory;
+    sqlite3* database = nullptr;
+    ASSERT_EQ(sqlite3_open((directory.path() / "db").c_str(), &database), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(database, "ATTACH ':memory:' AS x; BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+    const auto value = [&] {  // of the pragma that the statement sets
+      const std::string text = sql;
+      std::string read;
+      sqlite3_exec(
+          database, text.substr(0, text.find_first_of(" (", 7)).c_str(),
+          [](void* into, int, char** columns, char**) {
+            *static_cast<std::string*>(into) = columns[0];
+            return 0;
+          },
+          &read, nullptr);
+      return read;
+    };
+    const InTransaction claimed = read_meaning(Dialect::kSqlite, sql).in_transaction;
+    const std::string before = claimed == InTransaction::kIgnored ? value() : "";
+    const bool refused = sqlite3_exec(database, sql, nullptr, nullptr, nullptr) != SQLITE_OK;
+    EXPECT_EQ(refused, claimed == InTransaction::kRefused) << sql << ": " << sqlite3_errmsg(database);
+    if (claimed == InTransaction::kIgnored) {
+      EXPECT_EQ(value(), before) << sql;
+      EXPECT_NE(before, "") << sql;
+    }
+    sqlite3_close(database);
+  }
+}
+
+}  // namespace
+}  // namespace syzygy
