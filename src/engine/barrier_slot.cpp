@@ -68,6 +68,7 @@ void BarrierSlot::release(barrier::Decision decision, std::vector<BarrierMachine
     if (waits) {
       begin_wait(std::move(askers[i]), commands[i], reply);
     } else if (askers[i].done) {
+      askers[i].place = Place();
       askers[i].done(BarrierAnswer{std::move(reply)});
     }
   }
@@ -97,6 +98,7 @@ void BarrierSlot::answer(WaitId id, Result<BarrierAnswer> with) {
   auto node = waits_.extract(id);
   if (node.empty()) return;
   lane_.wait_over(id);
+  node.mapped().place = Place();  // whoever asks again when he hears this finds it free
   node.mapped().done(std::move(with));
 }
 

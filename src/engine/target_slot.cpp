@@ -185,6 +185,7 @@ void TargetSlot::answer(WaitId id, Result<TargetStatePtr> with) {
   auto node = waits_.extract(id);
   if (node.empty()) return;
   lane_.wait_over(id);
+  node.mapped().place = Place();  // whoever asks again when he hears this finds it free
   node.mapped().done(std::move(with));
 }
 

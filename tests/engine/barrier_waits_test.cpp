@@ -181,9 +181,10 @@ TEST(EngineBarrier, AStartWithoutAStoreFailsAndSaysWhy) {
 }
 
 struct FaultCase {
-  const char* name;
+  std::string name;
   CommitFault fault;
 };
+void PrintTo(const FaultCase& c, std::ostream* out) { *out << c.name; }
 class EngineBarrierFault : public ::testing::TestWithParam<FaultCase> {};
 
 TEST_P(EngineBarrierFault, TheCommandHasItsEffectOnce) {
