@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import tempfile
 import unittest
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any, Dict, Iterator, List
 
 import kubernetes_validate
 import yaml
+
+from tests.e2e.support.cli import flags_in, help_of
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -25,14 +27,6 @@ def read(*path: str) -> str:
 
 def documents(*path: str) -> List[Dict[str, Any]]:
     return list(yaml.safe_load_all(read(*path)))
-
-
-def help_of(*command: str) -> str:
-    return subprocess.run([*command, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
-
-
-def flags_in(text: str) -> Set[str]:
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
 
 
 def containers(node: Any) -> Iterator[Dict[str, Any]]:

@@ -1,0 +1,60 @@
+"""README and docs/: they name only flags, commands and files that exist, and the exit codes that `syzygy --help` lists.
+
+Run by ctest (e2e_docs) with the Python of build/venv. $SYZYGYD and $SYZYGY name the binaries.
+"""
+
+import glob
+import os
+import re
+import unittest
+from typing import Dict, Set
+
+from tests.e2e.support.cli import all_flags_of_syzygy, commands_of, flags_in, help_of
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
+# Flags of others that the pages name: ./dev, cmake, ctest, git, docker, Django.
+OTHERS = {"--keep", "--preset", "--test-dir", "--output-on-failure", "--quorum-timeout", "--help"}
+
+
+def pages() -> Dict[str, str]:
+    found = [os.path.join(ROOT, name) for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "client/python/README.md")]
+    found += glob.glob(os.path.join(ROOT, "docs", "*.md"))
+    texts = {}
+    for path in found:
+        with open(path) as file:
+            texts[path] = file.read()
+    return texts
+
+
+class DocsTest(unittest.TestCase):
+    def test_every_flag_exists(self) -> None:
+        known = all_flags_of_syzygy() | flags_in(help_of(os.environ["SYZYGYD"])) | OTHERS
+        self.assertIn("--break-glass", known)
+        for path, text in pages().items():
+            self.assertEqual(flags_in(text) - known, set(), path)
+
+    def test_every_command_exists(self) -> None:
+        known = commands_of(help_of(os.environ["SYZYGY"]))
+        used: Set[str] = set()
+        for text in pages().values():
+            used |= set(re.findall(r"(?:^|[`\n]|&& )syzygy ([a-z-]+)", text))
+        self.assertIn("migrate", used)
+        self.assertEqual(used - known, set())
+        self.assertEqual(known - used - {"leave"}, set(), "a command that no page shows")
+
+    def test_the_exit_codes_are_those_of_the_help(self) -> None:
+        listed = help_of(os.environ["SYZYGY"]).split("Exit codes:")[1]
+        table = pages()[os.path.join(ROOT, "README.md")].split("## Exit codes")[1].split("\n## ")[0]
+        in_table = set(re.findall(r"^\| ([0-9]+|128\+n) \|", table, re.MULTILINE))
+        in_help = set(re.findall(r"(?:^|[;:\s])([0-9]+|128\+n) ", " " + listed))
+        self.assertEqual(in_table, in_help)
+
+    def test_every_link_leads_somewhere(self) -> None:
+        for path, text in pages().items():
+            for link in re.findall(r"\]\(([^)#:]+)\)", text):
+                self.assertTrue(os.path.exists(os.path.join(os.path.dirname(path), link)), f"{path}: {link}")
+
+
+if __name__ == "__main__":
+    unittest.main()
