@@ -134,6 +134,8 @@ def _endpoint(url: str) -> Endpoint:
         raise ConfigurationError(f"{_named('url')}: {url!r} is no address: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{_named('url')}: {url!r} is no address such as {DEFAULT_URL} or https://syzygy.example:7410")
+    if port == 0:
+        raise ConfigurationError(f"{_named('url')}: {url!r} has port 0, at which nobody answers")
     if parts.query or parts.fragment or " " in url or not parts.path.isascii():
         raise ConfigurationError(f"{_named('url')}: {url!r} must end with the port or a plain path, without ?, # and spaces")
     return Endpoint(parts.scheme == "https", parts.hostname, 7410 if port is None else port, parts.path.rstrip("/"))

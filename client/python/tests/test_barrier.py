@@ -135,6 +135,11 @@ class RetryTest(BarrierTest):
         self.client(server.url).enter("ns", 3, "eu", "one")
         self.assertEqual(self.time.slept, [7.0])
 
+    def test_a_gateway_without_a_daemon_behind_it_is_tried_again(self) -> None:
+        server = self.serve(Reply(502), Reply(503), Reply(504), barrier("WAITING"))
+        self.client(server.url).enter("ns", 3, "eu", "one")
+        self.assertEqual(len(self.time.slept), 3)
+
     def test_pauses_grow_up_to_a_limit(self) -> None:
         self.fails(self.client(unused_url(), connect_timeout=60), Unavailable)
         self.assertLess(self.time.slept[0], 0.11)
@@ -170,6 +175,13 @@ class RetryTest(BarrierTest):
             self.time.now += 61
             self.assertIsNone(client.ask("ns", 1, "one"))
         self.assertEqual(len(logs.records), 2)  # at first, and once a minute
+
+    def test_each_silence_is_warned_of(self) -> None:
+        client = self.client(self.serve(DROP, barrier("WAITING"), DROP, barrier("WAITING")).url)
+        with self.assertLogs("syzygy_client", "WARNING") as logs:
+            answers = [client.ask("ns", 1, "one") for _ in range(4)]
+        self.assertEqual([answer is None for answer in answers], [True, False, True, False])
+        self.assertEqual(len(logs.records), 4)  # silent, back, silent, back
 
 
 class RefusalTest(BarrierTest):

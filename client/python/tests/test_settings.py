@@ -48,7 +48,7 @@ class SettingsTest(unittest.TestCase):
             ("http://h:80/base/", "http://h:80/base"),
         ):
             self.assertEqual(str(load({"prefix": "p", "url": url}, {}).endpoints[0]), text)
-        for url in ("h:7410", "ftp://h", "http://", "http://h:99999", "http://h:x", "http://h/?q", "http://h/#f", ",", "http://a b", "http://["):
+        for url in ("h:7410", "ftp://h", "http://", "http://h:99999", "http://h:x", "http://h:0", "http://h/?q", "http://h/#f", ",", "http://a b", "http://["):
             self.refused({"url": url}, "SYZYGY_URL")
         self.assertNotIn("s3cret", self.refused({"url": "http://me:s3cret@h:1"}, "token_file"))
 
