@@ -63,6 +63,15 @@ class QuorumTest(unittest.TestCase):
         thread.join()
         self.assertEqual(heard, [True])
 
+    def test_each_thread_asks_about_its_own_join(self) -> None:
+        quorum = self.backend(barrier("WAITING", generation=1), barrier("WAITING", generation=2), barrier("OPEN", generation=1))
+        quorum.join("ns", 3)
+        thread = threading.Thread(target=quorum.join, args=("ns", 3))
+        thread.start()
+        thread.join()
+        self.assertTrue(quorum.poll("ns", 3))
+        self.assertEqual((self.body(2)["generation"], self.body(2)["incarnation"]), ("1", self.body(0)["incarnation"]))
+
     def test_without_a_party_every_join_counts_for_itself(self) -> None:
         quorum = self.backend(barrier("WAITING"), barrier("WAITING"))
         quorum.join("ns", 3)
