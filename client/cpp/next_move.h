@@ -21,6 +21,7 @@ struct Self {
   bool settling = false;  // it has nothing pending itself and only came to look after `round` (SETTLE)
   Token dealt;            // the highest token that it was told to claim with; 0: none yet
   Token running;          // not 0: it claims or runs under this token now, and has not reported
+  RoundId running_round;  // the round of that token: not always the one that it waits for (it may settle another)
   bool fenced = false;    // of that run
 };
 
@@ -48,7 +49,8 @@ struct Rejoin {
   Why why = Why::kSuperseded;
   friend bool operator==(const Rejoin&, const Rejoin&) = default;
 };
-// It runs under a token that is worth nothing any more (or its round was severed): stop the run, roll back.
+// It runs under a token that is worth nothing any more (or its round was severed): stop the run, roll back. Comes
+// before a Claim under a newer token: the old run ends first.
 struct Stop {
   enum class Why { kSevered, kTokenLost };
   Why why = Why::kSevered;
@@ -73,8 +75,8 @@ enum class WaitsFor {
 };
 WaitsFor waits_for(const v1::Target* view, const RoundId& round);
 
-// While its round gathers: whether `view` (after `before`, which may be nullptr) hints that what is pending may have
-// changed: a visit by somebody who already knows one of the plan's steps, a new divergence, a round that was
+// While its round gathers: whether `view` (after `before`; nothing is hinted without one) hints that what is pending
+// may have changed: a visit by somebody who already knows one of the plan's steps, a new divergence, a round that was
 // superseded, or that succeeded and shares a step with the plan.
 bool hints_at_change(const v1::Target* before, const v1::Target& view, const RoundId& round);
 
