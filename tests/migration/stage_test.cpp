@@ -304,7 +304,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"ALTER TYPE e ADD VALUE 'x'; UPDATE t SET a = 'x'", "ENUM_VALUE_IN_USE"},
         Case{"ALTER TYPE e ADD VALUE 'x'; UPDATE t SET a = 'y'", "atomic"},
         Case{"ALTER TYPE e ADD VALUE 'x'; ALTER TYPE e ADD VALUE 'y' AFTER 'x'", "atomic"},
-        Case{"CREATE TYPE e AS ENUM (); ALTER TYPE e ADD VALUE 'x'; UPDATE t SET a = 'x'", "atomic"}));
+        Case{"CREATE TYPE e AS ENUM (); ALTER TYPE e ADD VALUE 'x'; SELECT 'x'::e", "ENUM_VALUE_IN_USE"},
+        Case{"CREATE TYPE e AS ENUM ('x'); SELECT 'x'::e", "atomic"}));
 
 class SqliteTransaction : public testing::TestWithParam<Case> {};
 TEST_P(SqliteTransaction, Mode) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <string>
 
 #include "migration/sql/lexer.h"
@@ -15,11 +14,11 @@ bool ends_or_begins(const Action& action) {
          action.kind == ActionKind::kRollback;
 }
 
-// A value that ALTER TYPE ADD VALUE adds must be committed before it is used, unless the type is new as well.
+// A value that ALTER TYPE ADD VALUE adds must be committed before it is used, also where its type is new in the same
+// transaction (PostgreSQL 17 relaxes that; older servers do not).
 Result<void> check_enum_values(const Script& script, const std::vector<Statement>& statements,
                                const std::vector<Meaning>& meanings) {
   std::map<std::string, std::string> added;  // value -> where
-  std::set<std::string> new_types;
   for (std::size_t i = 0; i < statements.size(); ++i) {
     if (!added.empty()) {
       Lexer lexer(Dialect::kPostgres, statements[i].text);
@@ -38,10 +37,7 @@ Result<void> check_enum_values(const Script& script, const std::vector<Statement
       }
     }
     for (const Action& action : meanings[i].actions) {
-      if (action.kind == ActionKind::kCreate && action.object.kind == ObjectKind::kType) {
-        new_types.insert(action.object.name);
-      }
-      if (action.kind == ActionKind::kAddEnumValue && !new_types.contains(action.object.name)) {
+      if (action.kind == ActionKind::kAddEnumValue) {
         added.emplace(action.part, at(script.path, statements[i].place));
       }
     }
