@@ -28,9 +28,10 @@ constexpr std::uint64_t kSchemaVersion = 1;           // user_version, in the fi
 constexpr const char* kCreate = R"(
   BEGIN IMMEDIATE;
   CREATE TABLE meta (
-    id      INTEGER PRIMARY KEY CHECK (id = 1),
-    epoch   TEXT NOT NULL,
-    settled INTEGER NOT NULL
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch    TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    settled  INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE record (
     key       BLOB PRIMARY KEY,
@@ -48,7 +49,7 @@ constexpr const char* kCreate = R"(
     checksum TEXT NOT NULL,
     PRIMARY KEY (key, revision)
   ) STRICT, WITHOUT ROWID;
-  INSERT INTO meta (id, epoch, settled) VALUES (1, '{epoch}', 0);
+  INSERT INTO meta (id, epoch, checksum, settled) VALUES (1, '{epoch}', '{checksum}', 0);
   PRAGMA application_id = {application};
   PRAGMA user_version = {version};
   COMMIT;
@@ -93,6 +94,12 @@ std::string checksum_of(Writer row) {
   std::string digits = sha256_hex(std::move(row).bytes());
   digits.resize(16);
   return digits;
+}
+
+std::string epoch_checksum(std::string_view epoch) {
+  Writer row;
+  row.string(epoch);
+  return checksum_of(std::move(row));
 }
 
 std::string record_checksum(std::string_view key, const Version& version, std::uint64_t revision,
@@ -194,7 +201,7 @@ Result<void> make_file(const std::filesystem::path& file, bool held) {
                    "The store file " + printable(file.native(), 400) +
                        " is not a regular file. Move it away, or name another directory with --store sqlite:DIRECTORY.",
                    {{"path", file.native()}});
-  if (found.st_size == 0 && held)
+  if (found.st_size <= 1 && held)  // SQLite takes a file of one byte for an empty one, too
     return failure(
         ErrorCode::kDataLoss, "STORE_LOST",
         fmt::format("The store file {} is missing or empty, although {} has held a store. Restore it from a backup; to "
@@ -206,8 +213,9 @@ Result<void> make_file(const std::filesystem::path& file, bool held) {
 }
 
 Result<void> create_schema(const Connection& connection) {
-  const std::string sql = fmt::format(kCreate, fmt::arg("epoch", mint_epoch()), fmt::arg("application", kApplicationId),
-                                      fmt::arg("version", kSchemaVersion));
+  const std::string epoch = mint_epoch();
+  const std::string sql = fmt::format(kCreate, fmt::arg("epoch", epoch), fmt::arg("checksum", epoch_checksum(epoch)),
+                                      fmt::arg("application", kApplicationId), fmt::arg("version", kSchemaVersion));
   return connection.execute(sql.c_str());
 }
 
@@ -248,6 +256,16 @@ Result<void> claim_file(const Connection& connection, const std::filesystem::pat
             "on a local disk with --store sqlite:DIRECTORY.",
         {{"path", file.native()}});
   return empty ? create_schema(connection) : Result<void>();
+}
+
+Result<std::string> epoch_of(const Connection& connection, const std::filesystem::path& file) {
+  auto meta = connection.prepare("SELECT epoch, checksum FROM meta");
+  if (!meta) return std::unexpected(std::move(meta.error()));
+  const auto row = meta->step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row || meta->blob(1) != epoch_checksum(meta->blob(0)))
+    return std::unexpected(store_corrupt(file, "is damaged (its epoch does not match its checksum)"));
+  return std::string(meta->blob(0));
 }
 
 // Everything in the file: its pages by SQLite, its rows by their checksums. Gives the highest counter.
@@ -311,9 +329,8 @@ Result<void> SqliteStore::Files::open() {
   auto highest = check_file(*writer, file);
   if (!highest) return std::unexpected(std::move(highest.error()));
   counter = *highest;
-  auto life = writer->ask("SELECT epoch FROM meta");
+  auto life = epoch_of(*writer, file);
   if (!life) return std::unexpected(std::move(life.error()));
-  if (life->size() != 32) return std::unexpected(store_corrupt(file, "is damaged (it has no epoch)"));
   epoch = std::move(*life);
 
   opened = Connection::open(file);

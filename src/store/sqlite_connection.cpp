@@ -94,18 +94,31 @@ Result<std::string> Connection::ask(std::string_view sql) const {
   return *row ? std::string(statement->blob(0)) : std::string();
 }
 
+// A failed COMMIT does not pass its errno on to sqlite3_system_errno(), which then still has an older one: the file
+// that it writes, the log, knows.
+int Connection::system_errno(int code) const {
+  sqlite3_file* log = nullptr;
+  int number = 0;
+  if ((code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC) &&
+      sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+      log != nullptr && log->pMethods != nullptr &&
+      log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK && number != 0)
+    return number;
+  return sqlite3_system_errno(database_.get());
+}
+
 // In the log the frame that commits comes last, so a log that could not take all frames commits nothing. An fsync that
 // fails for want of room, or an index of the log that cannot grow, says nothing of the kind.
 bool Connection::last_write_did_not_fit() const {
   const int code = sqlite3_extended_errcode(database_.get());
   if ((code & 0xff) == SQLITE_FULL) return true;
-  return code == SQLITE_IOERR_WRITE && for_want_of_room(sqlite3_system_errno(database_.get()));
+  return code == SQLITE_IOERR_WRITE && for_want_of_room(system_errno(code));
 }
 
 Error Connection::error_of(int code) const {
   const std::string where = printable(file_.native(), 400);
   const std::string detail = database_ ? sqlite3_errmsg(database_.get()) : sqlite3_errstr(code);
-  const int errno_then = database_ ? sqlite3_system_errno(database_.get()) : 0;
+  const int errno_then = database_ ? system_errno(code) : 0;
   const auto io = [&](int error_number) { return storage_error(error_number, "use the store file", file_); };
   switch (code & 0xff) {
     case SQLITE_CORRUPT:

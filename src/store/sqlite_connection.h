@@ -90,6 +90,8 @@ class Connection {
     void operator()(sqlite3* database) const { sqlite3_close_v2(database); }
   };
 
+  [[nodiscard]] int system_errno(int code) const;
+
   explicit Connection(std::filesystem::path file) : file_(std::move(file)) {}
 
   std::filesystem::path file_;

@@ -59,6 +59,10 @@ std::vector<HistoryRow> history_of(Store& store, const std::string& key) {
       ADD_FAILURE() << page.error().message;
       return rows;
     }
+    if (!rows.empty() && !page->empty() && page->front().revision <= rows.back().revision) {
+      ADD_FAILURE() << "a page begins with revision " << page->front().revision << " after " << rows.back().revision;
+      return rows;
+    }
     rows.insert(rows.end(), page->begin(), page->end());
     if (page->size() < 100) return rows;
   }
@@ -73,6 +77,10 @@ std::vector<std::string> keys_of(Store& store, std::string_view prefix, std::siz
       return keys;
     }
     EXPECT_LE(listed->size(), page);
+    if (!keys.empty() && !listed->empty() && listed->front().key <= keys.back()) {
+      ADD_FAILURE() << "a page begins with " << printable(listed->front().key) << " after " << printable(keys.back());
+      return keys;
+    }
     for (const Listed& record : *listed) keys.push_back(record.key);
     if (listed->size() < page) return keys;
   }

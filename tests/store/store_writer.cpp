@@ -3,10 +3,17 @@
 //   store_writer write URL   several threads increment records for ever, alone and in groups; one line "KEY NUMBER" on
 //                            standard output for each, after its commit was acknowledged
 //   store_writer hold URL    opens the store, prints "open" or the error, holds it until a line comes on standard input
-#include <fcntl.h>
+//   store_writer nobody URL  the same, as the user nobody where it is root: permissions do not bind root
+//   store_writer starve URL  commits under a limit on the size of files until that fails and prints "KEY NUMBER" for
+//   each
+//                            commit, then the error; at a line on standard input the limit is lifted, and one more
+//                            commit and "done" follow
+#include <grp.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <string>
@@ -60,12 +67,51 @@ void write_group(Store& store, const std::string& name, int count) {
   }
 }
 
+void limit_files(rlim_t bytes) {
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  limit.rlim_cur = std::min(bytes, limit.rlim_max);
+  if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(3);
+}
+
+void starve(Store& store) {
+  std::optional<Version> version;
+  bool lifted = false;
+  for (int number = 1;; ++number) {
+    const Change change{
+        .key = "starved", .expected = version, .bytes = std::to_string(number) + std::string(5000, ' ')};
+    const auto results = store.commit({&change, 1});
+    if (results && results->front().outcome == CommitOutcome::kCommitted) {
+      version = results->front().version;
+      print("starved " + std::to_string(number) + "\n");
+      if (lifted) return print("done\n");
+      continue;
+    }
+    print(results ? "unknown\n" : described(results.error()) + "\n");
+    if (lifted) _exit(4);
+    std::string line;
+    std::getline(std::cin, line);
+    limit_files(RLIM_INFINITY);
+    lifted = true;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   constexpr std::string_view kSqlite = "sqlite:";
   if (arguments.size() != 2 || !arguments[1].starts_with(kSqlite)) return 2;
+  if (arguments[0] == "nobody" && geteuid() == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0 ||
+        setresuid(kNobody, kNobody, kNobody) != 0)
+      return 3;
+  }
+  if (arguments[0] == "starve") {
+    signal(SIGXFSZ, SIG_IGN);  // then a write beyond the limit fails with EFBIG
+    limit_files(256UZ << 10);
+  }
   auto opened = SqliteStore::open(arguments[1].substr(kSqlite.size()));
   if (!opened) die(opened.error());
   Store& store = **opened;
@@ -74,7 +120,11 @@ int main(int argc, char** argv) {
     const std::jthread pair([&] { write_group(store, "pair", 2); });
     write_group(store, "many", 20);
   }
-  if (arguments[0] == "hold") {
+  if (arguments[0] == "starve") {
+    starve(store);
+    return 0;
+  }
+  if (arguments[0] == "hold" || arguments[0] == "nobody") {
     print("open\n");
     std::string line;
     std::getline(std::cin, line);
