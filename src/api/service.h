@@ -1,8 +1,9 @@
 // service.h - what both transports serve: validates, authorises, and hands commands to the engine. No wire types here.
 //
-// Every function checks its input first (names, sizes, ranges) and answers a bad one with kInvalidArgument, a stable
-// reason and the field's name in metadata["field"], without reaching the engine. `done` is called exactly once, perhaps
-// before the call returns, else on an engine thread; it must not block. Threads: any.
+// Every function checks its input first (validation.h) and answers a bad one without reaching the engine. A refusal by
+// the machines themselves is in the answer's reply (reply.error), together with the state; whoever shows it decides
+// how. `done` is called exactly once, perhaps before the call returns, else on an engine thread; it must not block.
+// Threads: any. list() and events() read the store and may block for as long as it does.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "api/validation.h"
 #include "engine/engine.h"
 
 namespace syzygy::api {
@@ -20,9 +22,9 @@ struct Caller {
   bool authorised = false;  // the bearer token was right, or none is configured
 };
 
-inline constexpr std::size_t kTextBytesMax = 4'096;       // reasons, messages, notes: longer ones are cut with "..."
 inline constexpr std::size_t kRequestBytesMax = 8 << 20;  // one request, on either port
-inline constexpr Duration kWaitMax{600'000};              // of one blocking query or barrier wait
+inline constexpr std::size_t kPageSize = 100;             // of a list, where none is asked for
+inline constexpr std::size_t kPageSizeMax = 1'000;
 
 template <class T>
 using Done = std::function<void(Result<T>)>;
@@ -41,8 +43,10 @@ class Service {
                                         Revision after, engine::Engine::OnUpdate sink);
   Result<engine::SubscriptionPtr> watch_all(const Caller& caller, const std::string& prefix,
                                             engine::Engine::OnUpdate sink);
+  // A limit of 0 stands for kPageSize; more than kPageSizeMax for that.
   Result<std::vector<engine::TargetStatePtr>> list(const Caller& caller, const std::string& prefix,
                                                    const std::string& after, std::size_t limit);
+  // kNotFound TARGET_UNKNOWN where there is no such target.
   Result<std::vector<round::Event>> events(const Caller& caller, const std::string& target, Revision after,
                                            std::size_t limit);
 

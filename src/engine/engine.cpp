@@ -15,7 +15,6 @@ namespace syzygy::engine {
 namespace {
 
 constexpr std::size_t kScanPage = 1'000;
-const auto kNoEvents = std::make_shared<const std::vector<round::Event>>();
 
 Error refusal(ErrorCode code, std::string reason, std::string message) {
   return Error{code, std::move(reason), std::move(message), {}, Duration{1'000}};
@@ -95,6 +94,7 @@ class EngineOfLanes final : public Engine {
   Result<SubscriptionPtr> watch_all(const std::string& prefix, OnUpdate sink) override;
   Result<std::vector<TargetStatePtr>> list(std::string_view prefix, std::string_view after, std::size_t limit) override;
   Result<std::vector<round::Event>> events(const TargetName& target, Revision after, std::size_t limit) override;
+  [[nodiscard]] const Options& options() const override { return options_; }
   [[nodiscard]] Health health() const override;
   [[nodiscard]] Stats stats() const override;
 
@@ -322,6 +322,16 @@ Stats EngineOfLanes::stats() const {
 }
 
 }  // namespace
+
+Error target_unknown(const TargetName& target) {
+  return Error{ErrorCode::kNotFound,
+               "TARGET_UNKNOWN",
+               "no target " + printable(target.value, kNameBytesMax) +
+                   " is known here: nobody ever joined it, and nothing was set for it; syzygy status lists those that "
+                   "are",
+               {{"target", target.value}},
+               std::nullopt};
+}
 
 std::unique_ptr<Engine> make_engine(Store& store, Options options) {
   return std::make_unique<EngineOfLanes>(store, std::move(options));

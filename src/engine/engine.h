@@ -152,9 +152,13 @@ class Engine {
                                                    std::size_t limit) = 0;
   virtual Result<std::vector<round::Event>> events(const TargetName& target, Revision after, std::size_t limit) = 0;
 
+  [[nodiscard]] virtual const Options& options() const = 0;
   [[nodiscard]] virtual Health health() const = 0;
   [[nodiscard]] virtual Stats stats() const = 0;
 };
+
+// What a caller is told of a target that nobody ever named.
+Error target_unknown(const TargetName& target);
 
 // The store must outlive the engine.
 std::unique_ptr<Engine> make_engine(Store& store, Options options);

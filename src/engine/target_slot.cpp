@@ -171,13 +171,7 @@ bool TargetSlot::moved_beyond(const Wait& wait) const {
 }
 
 Result<TargetStatePtr> TargetSlot::present() const {
-  if (!version_) {
-    return failure(ErrorCode::kNotFound, "TARGET_UNKNOWN",
-                   "no target " + printable(name_, 200) +
-                       " is known here: nobody ever joined it, and nothing was set "
-                       "for it; syzygy status lists those that are",
-                   {{"target", name_}});
-  }
+  if (!version_) return std::unexpected(target_unknown(TargetName{name_}));
   return state_;
 }
 
