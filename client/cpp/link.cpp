@@ -1,7 +1,12 @@
 #include "client/cpp/link.h"
 
+#include <grpc/support/log.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <random>
+#include <string_view>
 
 #include "client/cpp/credentials.h"
 #include "client/cpp/probe.h"
@@ -40,6 +45,20 @@ std::shared_ptr<grpc::Channel> open_channel(const ClientOptions& options, const 
   return grpc::CreateCustomChannel("dns:///" + endpoint.text(), credentials, args);
 }
 
+// The gRPC library writes every failed handshake to stderr by itself, in the midst of what the CLI shows a person. What
+// it says is in our errors; only the words with which it aborts must not be lost. GRPC_VERBOSITY brings all of it back.
+void quiet_grpc() {
+  static const bool once = [] {
+    if (std::getenv("GRPC_VERBOSITY") != nullptr) return true;
+    gpr_set_log_function([](gpr_log_func_args* said) {
+      if (!std::string_view(said->message).starts_with("assertion failed")) return;
+      std::fprintf(stderr, "%s:%d: %s\n", said->file, said->line, said->message);
+    });
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
 }  // namespace
 
 double chance() {
@@ -53,6 +72,7 @@ Link::Link(ClientOptions options, std::string ca, std::string token)
       token_(std::move(token)),
       lines_(options_.endpoints.size()),
       troubles_(options_.endpoints.size()) {
+  quiet_grpc();
   thread_ = std::thread([this] {
     void* tag = nullptr;
     bool ok = false;

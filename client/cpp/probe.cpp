@@ -350,6 +350,7 @@ Shaken look(const Endpoint& endpoint, const ClientOptions& options, const Until&
     const Answer answer = hello_in_plaintext(first.socket.fd(), until);
     if (answer != Answer::kClosed) return {answer, {}};
     // Many TLS servers hang up on plaintext without an alert: does it shake hands?
+    first.socket = Socket();  // some serve one at a time
     Connected second = connect_any(addresses->get(), until);
     if (second.error != 0) return {answer, {}};
     const Shaken tls = TlsHello(second.socket.fd(), until).shake(endpoint.host, nullptr);
@@ -359,11 +360,14 @@ Shaken look(const Endpoint& endpoint, const ClientOptions& options, const Until&
   auto ca = read_ca(options.ca_file);
   if (!ca) return {Answer::kUntrusted, ca.error().message};
   const std::string& name = options.server_name.empty() ? endpoint.host : options.server_name;
-  Shaken shaken = TlsHello(first.socket.fd(), until).shake(name, &*ca);
+  const BootTime now = BootClock::now();
+  const Until half{now + (until.at - now) / 2, until.stop};  // the rest is for a second look
+  Shaken shaken = TlsHello(first.socket.fd(), half).shake(name, &*ca);
   if (shaken.answer != Answer::kTlsFailed && shaken.answer != Answer::kClosed && shaken.answer != Answer::kTimedOut) {
     return shaken;
   }
   // A server without TLS takes our hello for garbage: does it understand plaintext?
+  first.socket = Socket();
   Connected second = connect_any(addresses->get(), until);
   if (second.error != 0) return shaken;
   const Answer plain = hello_in_plaintext(second.socket.fd(), until);

@@ -2,14 +2,12 @@
 #include "client/cpp/session.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <thread>
 
+#include "ports.h"
 #include "scripted_daemon.h"
 
 namespace syzygy {
@@ -40,28 +38,6 @@ ClientOptions quick(std::vector<Endpoint> endpoints) {
 }
 
 std::shared_ptr<Client> client_of(ClientOptions options) { return Client::open(std::move(options)).value(); }
-
-// An address of the loopback interface where nobody listens: bound, never listened on.
-class DeafPort {
- public:
-  DeafPort() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(fd_, reinterpret_cast<sockaddr*>(&at), sizeof at);
-    socklen_t size = sizeof at;
-    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size);
-    port_ = ntohs(at.sin_port);
-  }
-  ~DeafPort() { ::close(fd_); }
-  // From now on connections are taken by the kernel, and nobody ever says a word.
-  void listen() const { ::listen(fd_, 16); }
-  [[nodiscard]] Endpoint endpoint() const { return {"127.0.0.1", port_}; }
-
- private:
-  int fd_;
-  std::uint16_t port_;
-};
 
 class SessionTest : public ::testing::Test {
  protected:
