@@ -268,6 +268,22 @@ std::string unknown_key(const toml::table& file, const std::map<std::string, std
   return {};
 }
 
+// The first word that is no flag must be a command: CLI11 would only say that one is missing.
+std::string unknown_command(const CLI::App& app, int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--config") ++i;
+    if (word.starts_with('-')) continue;
+    std::string names;
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+      if (sub->get_name() == word) return {};
+      names += (names.empty() ? "" : ", ") + sub->get_name();
+    }
+    return "syzygy: there is no command \"" + printable(word) + "\"; there are " + names + "\nSee: syzygy --help\n";
+  }
+  return {};
+}
+
 std::string help_hint(const std::string& command) {
   return "\nSee: syzygy " + (command.empty() ? "" : command + " ") + "--help\n";
 }
@@ -468,6 +484,7 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
     add_output(*flags, s);
   }
 
+  if (const std::string wrong = unknown_command(app, argc, argv); !wrong.empty()) return Ends{2, wrong};
   std::string chosen;
   try {
     app.parse(argc, argv);
