@@ -30,21 +30,21 @@ class Barrier final : public v1::Barrier::CallbackService {
  private:
   template <class Request>
   Unary* submit(Call* call, const Request& request, v1::BarrierResponse* response) {
-    const auto unary = UnaryCall::start(context_, call);
+    const auto unary = UnaryCall::start(context_);
     auto command = wire::to_command(request);
     if (!command) {
       unary->fail(command.error());
       return unary.get();
     }
     if (command->wait > Duration{0}) unary->park();
-    context_.service.barrier(caller_of(context_, *call), command->name, std::move(command->command),
-                             within_deadline(command->wait, *call),
-                             [unary, response, name = command->name](Result<engine::BarrierAnswer> answer) {
-                               if (!answer) return unary->fail(answer.error());
-                               unary->reply([response, name, answer = *std::move(answer)] {
-                                 return wire::to_response(name, answer, response);
-                               });
-                             });
+    const engine::WaitId wait = context_.service.barrier(
+        caller_of(context_, *call), command->name, std::move(command->command), within_deadline(command->wait, *call),
+        [unary, response, name = command->name](Result<engine::BarrierAnswer> answer) {
+          if (!answer) return unary->fail(answer.error());
+          unary->reply(
+              [response, name, answer = *std::move(answer)] { return wire::to_response(name, answer, response); });
+        });
+    unary->waits_as(wait);
     return unary.get();
   }
 

@@ -51,49 +51,55 @@ class Coordinator final : public Base {
   }
 
   Unary* GetTarget(Call* call, const v1::GetTargetRequest* request, v1::GetTargetResponse* response) override {
-    const auto unary = UnaryCall::start(context_, call);
+    const auto unary = UnaryCall::start(context_);
     const auto wait = wire::to_duration(request->wait(), "wait");
     if (!wait) {
       unary->fail(wait.error());
       return unary.get();
     }
     if (*wait > Duration{0}) unary->park();
-    context_.service.get(caller_of(context_, *call), request->target(), request->epoch(),
-                         Revision(request->after_revision()), within_deadline(*wait, *call),
-                         [unary, response](Result<engine::TargetStatePtr> state) {
-                           if (!state) return unary->fail(state.error());
-                           unary->reply([response, state = *std::move(state)]() -> Result<void> {
-                             *response->mutable_target() = wire::to_proto(*state);
-                             return {};
-                           });
-                         });
+    const engine::WaitId parked = context_.service.get(
+        caller_of(context_, *call), request->target(), request->epoch(), Revision(request->after_revision()),
+        within_deadline(*wait, *call), [unary, response](Result<engine::TargetStatePtr> state) {
+          if (!state) return unary->fail(state.error());
+          unary->reply([response, state = *std::move(state)]() -> Result<void> {
+            *response->mutable_target() = wire::to_proto(*state);
+            return {};
+          });
+        });
+    unary->waits_as(parked);
     return unary.get();
   }
 
   Unary* ListTargets(Call* call, const v1::ListTargetsRequest* request, v1::ListTargetsResponse* response) override {
-    const auto unary = UnaryCall::start(context_, call);
+    const auto unary = UnaryCall::start(context_);
     unary->read([this, caller = caller_of(context_, *call), request, response]() -> Result<void> {
       const std::size_t limit = wire::page_size(request->page_size());
-      auto targets = context_.service.list(caller, request->prefix(), request->page_token(), limit + 1);
-      if (!targets) return std::unexpected(std::move(targets.error()));
-      const bool more = targets->size() > limit;
-      if (more) targets->pop_back();
+      const auto targets = context_.service.list(caller, request->prefix(), request->page_token(), limit);
+      if (!targets) return std::unexpected(targets.error());
       for (const engine::TargetStatePtr& state : *targets) *response->add_targets() = wire::to_summary(*state);
-      if (more) response->set_next_page_token(targets->back()->record.target.value);
+      if (targets->size() < limit) return {};
+      const std::string& last = targets->back()->record.target.value;
+      const auto next = context_.service.list(caller, request->prefix(), last, 1);
+      if (!next) return std::unexpected(next.error());
+      if (!next->empty()) response->set_next_page_token(last);
       return {};
     });
     return unary.get();
   }
 
   Unary* ListEvents(Call* call, const v1::ListEventsRequest* request, v1::ListEventsResponse* response) override {
-    const auto unary = UnaryCall::start(context_, call);
+    const auto unary = UnaryCall::start(context_);
     unary->read([this, caller = caller_of(context_, *call), request, response]() -> Result<void> {
       const std::size_t limit = wire::page_size(request->page_size());
-      auto events = context_.service.events(caller, request->target(), Revision(request->after_revision()), limit + 1);
-      if (!events) return std::unexpected(std::move(events.error()));
-      response->set_more(events->size() > limit);
-      if (response->more()) events->pop_back();
+      const auto events =
+          context_.service.events(caller, request->target(), Revision(request->after_revision()), limit);
+      if (!events) return std::unexpected(events.error());
       for (const round::Event& event : *events) *response->add_events() = wire::to_proto(event);
+      if (events->size() < limit) return {};
+      const auto next = context_.service.events(caller, request->target(), events->back().revision, 1);
+      if (!next) return std::unexpected(next.error());
+      response->set_more(!next->empty());
       return {};
     });
     return unary.get();
@@ -110,7 +116,7 @@ class Coordinator final : public Base {
  private:
   template <class Request, class Response>
   Unary* submit(Call* call, const Request& request, Response* response) {
-    const auto unary = UnaryCall::start(context_, call);
+    const auto unary = UnaryCall::start(context_);
     auto command = wire::to_command(request);
     if (!command) {
       unary->fail(command.error());

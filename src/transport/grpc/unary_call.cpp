@@ -7,7 +7,7 @@
 
 namespace syzygy::transport {
 
-std::shared_ptr<UnaryCall> UnaryCall::start(Context& context, grpc::CallbackServerContext* /*call*/) {
+std::shared_ptr<UnaryCall> UnaryCall::start(Context& context) {
   std::shared_ptr<UnaryCall> call(new UnaryCall(context));
   call->self_ = call;
   context.calls.fetch_add(1, std::memory_order_relaxed);
@@ -34,8 +34,24 @@ void UnaryCall::fail(const Error& error) {
   reply([error]() -> Result<void> { return std::unexpected(error); });
 }
 
+void UnaryCall::end(const Error& error) {
+  fail(error);
+  cancel_wait();
+}
+
+void UnaryCall::waits_as(engine::WaitId wait) {
+  wait_ = wait;
+  if (ended_) cancel_wait();  // ended before the wait had a name
+}
+
+void UnaryCall::cancel_wait() {
+  if (const engine::WaitId wait = wait_.exchange(0); wait != 0) context_.service.cancel(wait);
+}
+
 void UnaryCall::OnCancel() {
-  if (claim()) Finish(grpc::Status::CANCELLED);
+  if (!claim()) return;
+  cancel_wait();
+  Finish(grpc::Status::CANCELLED);
 }
 
 void UnaryCall::OnDone() {

@@ -18,7 +18,7 @@ namespace syzygy::transport {
 
 class UnaryCall final : public grpc::ServerUnaryReactor, public Parked, public std::enable_shared_from_this<UnaryCall> {
  public:
-  static std::shared_ptr<UnaryCall> start(Context& context, grpc::CallbackServerContext* call);
+  static std::shared_ptr<UnaryCall> start(Context& context);
 
   // `write` fills in the response, on a thread of the fan-out, and only if nothing has ended the call yet.
   using Write = std::move_only_function<Result<void>()>;
@@ -29,7 +29,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Parked, public s
 
   // It will wait: found again when the server stops.
   void park() { context_.parking.add(shared_from_this()); }
-  void end(const Error& error) override { fail(error); }
+  // The engine's wait that will answer it: ended too, if the call ends first.
+  void waits_as(engine::WaitId wait);
+  void end(const Error& error) override;
 
   void OnCancel() override;
   void OnDone() override;
@@ -37,11 +39,13 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Parked, public s
  private:
   explicit UnaryCall(Context& context) : context_(context), shard_(context.fanout.next_shard()) {}
   void answer_on(Fanout& threads, Write write);
+  void cancel_wait();
   bool claim() { return !ended_.exchange(true); }
 
   Context& context_;
   const std::size_t shard_;
   std::atomic<bool> ended_{false};
+  std::atomic<engine::WaitId> wait_{0};
   std::shared_ptr<UnaryCall> self_;  // gRPC's hold on it, until OnDone()
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "api/service.h"
 #include "base/name.h"
 
 namespace syzygy::wire {
@@ -483,7 +484,7 @@ Result<BarrierCommand> to_command(const v1::SeverBarrierRequest& request) {
 }
 
 std::size_t page_size(std::uint32_t asked) {
-  return asked == 0 ? kPageSizeDefault : std::min<std::size_t>(asked, kPageSizeMax);
+  return asked == 0 ? api::kPageSize : std::min<std::size_t>(asked, api::kPageSizeMax);
 }
 
 }  // namespace syzygy::wire

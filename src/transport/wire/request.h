@@ -47,8 +47,6 @@ Result<BarrierCommand> to_command(const v1::SeverBarrierRequest& request);
 // error.
 Result<Duration> to_duration(const google::protobuf::Duration& duration, const std::string& field);
 
-inline constexpr std::size_t kPageSizeDefault = 100;
-inline constexpr std::size_t kPageSizeMax = 1'000;
 // 0: the default; more than the most: the most.
 std::size_t page_size(std::uint32_t asked);
 
