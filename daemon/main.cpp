@@ -1,0 +1,14 @@
+#include <cstdio>
+#include <cstdlib>
+
+#include "daemon/config.h"
+#include "daemon/run.h"
+
+int main(int argc, char** argv) {
+  using namespace syzygy::daemon;
+  hold_signals();  // before the first thread
+  const Parsed parsed = parse(argc, argv, [](const char* name) { return std::getenv(name); });
+  if (parsed.config) return run(*parsed.config);
+  std::fputs(parsed.text.c_str(), parsed.code == 0 ? stdout : stderr);
+  return parsed.code;
+}
