@@ -61,8 +61,8 @@ int wait_for(pid_t pid) {
 
 bool has_ended(pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) == pid; }
 
-// True once it answers; false when the process ended first. `pid_file`, if any, says that it is this process that answers,
-// and no other test's server that took the port in between.
+// True once it answers; false when the process ended first. `pid_file`, if any, says that it is this process that
+// answers, and no other test's server that took the port in between.
 bool answers(pid_t pid, const std::string& url, const std::filesystem::path& pid_file) {
   const auto deadline = steady_clock::now() + kStartMax;
   const auto is_it = [&] {
@@ -168,7 +168,6 @@ void PostgresServer::start() {
                                          "unix_socket_directories=" + directory_.string(),
                                          "fsync=off",
                                          "full_page_writes=off",
-                                         "synchronous_commit=off",
                                          "shared_buffers=32MB",
                                          "max_connections=200",
                                          "autovacuum=off"};
