@@ -74,6 +74,9 @@ Sql<Snapshot> GuardedTarget::read_snapshot(const RoundId& round) {
       auto applied = ledger_.applied();
       if (!applied) return std::unexpected(applied.error());
       snap.applied = std::move(*applied);
+      auto recent = ledger_.recent();
+      if (!recent) return std::unexpected(recent.error());
+      snap.recent = std::move(*recent);
       auto begun = ledger_.begun();
       if (!begun) return std::unexpected(begun.error());
       snap.begun = std::move(*begun);

@@ -50,8 +50,8 @@ class GuardedTarget final : public Target {
   std::vector<Finding> diagnose() override;
 
  private:
-  // Runs `call` on a session; once more on a new one where an idle session turns out to have died meanwhile. Only for
-  // calls that may be repeated.
+  // Runs `call` on a session; once more on a new one where an idle session turns out to have died meanwhile, and again
+  // while a lock is not given. Only for calls that may be repeated.
   template <class T>
   Result<T> reading(std::string_view doing, const std::function<Sql<T>()>& call);
   Sql<Snapshot> read_snapshot(const RoundId& round);  // REQUIRES: a transaction
@@ -124,8 +124,9 @@ void tell(const OnProgress& progress, Progress said);
 
 template <class T>
 Result<T> GuardedTarget::reading(std::string_view doing, const std::function<Sql<T>()>& call) {
-  const bool fresh = !db_->connected();
-  for (int attempt = 0;; ++attempt) {
+  bool fresh = !db_->connected();
+  Backoff backoff(options_.retry_delay_min, options_.retry_delay_max);
+  for (int attempt = 1;; ++attempt) {
     if (auto connected = db_->connect(); !connected) return std::unexpected(connected.error());
     Sql<T> result = call();
     if (result) {
@@ -136,9 +137,14 @@ Result<T> GuardedTarget::reading(std::string_view doing, const std::function<Sql
       }
     }
     db_->rollback();
-    const bool lost = result.error().kind == SqlError::Kind::kLost;
-    // In a break-glass run a new session would be one without the lock: settle() takes it again.
-    if (lost && !fresh && attempt == 0 && !break_glass_) continue;
+    // A session that was idle may have died meanwhile. In a break-glass run a new one would be one without the lock:
+    // settle() takes it again.
+    if (result.error().kind == SqlError::Kind::kLost && !std::exchange(fresh, true) && !break_glass_) continue;
+    // SQLite keeps readers out, too, while a writer commits.
+    if (result.error().kind == SqlError::Kind::kLockTimeout && attempt < options_.lock_attempts) {
+      static_cast<void>(pause(backoff.next(), {}));
+      continue;
+    }
     return std::unexpected(to_error(result.error(), *db_, doing));
   }
 }

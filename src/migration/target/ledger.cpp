@@ -35,6 +35,7 @@ const std::vector<std::vector<std::string_view>> kLayout = {
         "adopted boolean not null default false, reverted_by bigint)",
         "create unique index {index}history_once on {schema}history (application, key) "
         "where direction = 'up' and reverted_by is null",
+        "create index {index}history_by_step on {schema}history (application, key, seq)",
         // A step outside a transaction, from before its first statement until its history row is written.
         "create table {schema}begun (application text not null, key text not null, step text not null, "
         "direction text not null, round text not null, token bigint not null, incarnation text not null, "
@@ -183,6 +184,25 @@ Sql<std::vector<AppliedRow>> Ledger::applied() {
     applied.push_back(std::move(one));
   }
   return applied;
+}
+
+Sql<std::vector<Step>> Ledger::recent() {
+  const std::string history = t("history");
+  auto rows =
+      db_.query("select step, direction, stage, content from " + history +
+                    " h where application = $1 and not exists (select 1 from " + history +
+                    " later where later.application = h.application and later.key = h.key and later.seq > h.seq) "
+                    "order by seq desc limit " +
+                    std::to_string(kRecentMax),
+                {application_});
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<Step> steps;
+  steps.reserve(rows->size());
+  for (const Row& row : *rows) {
+    // Whether it ran in a transaction is not recorded, and nobody asks.
+    steps.push_back({StepId{row[0]}, direction_of(row[1]), stage_of(row[2]).value_or(Stage::kPreDeploy), row[3], true});
+  }
+  return steps;
 }
 
 Sql<std::vector<StepId>> Ledger::applied_ids() {

@@ -44,6 +44,7 @@ class Ledger {
   // As fence(), locked until the end of the transaction.
   Sql<std::optional<Fence>> lock_fence(bool nowait);
   Sql<std::vector<AppliedRow>> applied();
+  Sql<std::vector<Step>> recent();
   Sql<std::vector<StepId>> applied_ids();
   Sql<bool> is_applied(const StepId& id);
   Sql<std::vector<BegunStep>> begun();

@@ -208,8 +208,11 @@ class PostgresDriver final : public Driver {
     return sql;
   }
   Sql<void> create_schema() override {
-    return script("set local client_min_messages = warning; create schema if not exists " +
-                  quoted_identifier(options_.schema));
+    // IF NOT EXISTS would ask for the right to create one even where the owner has made it for us.
+    auto there = query("select 1 from pg_catalog.pg_namespace where nspname = $1", {options_.schema});
+    if (!there) return std::unexpected(there.error());
+    if (!there->empty()) return {};
+    return script("create schema " + quoted_identifier(options_.schema));
   }
 
   Sql<bool> has_table(const std::string& table) override {
@@ -407,13 +410,15 @@ std::vector<Finding> PostgresDriver::diagnose() {
   }
 
   auto rights = query(
-      "select pg_catalog.current_user, pg_catalog.current_database(), "
+      "select current_user, pg_catalog.current_database(), "
       "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'), "
       "coalesce((select pg_catalog.has_schema_privilege(oid, 'create') from pg_catalog.pg_namespace "
       "where nspname = $1)::text, ''), coalesce(pg_catalog.current_schema(), ''), "
       "coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'create'), false)",
       {options_.schema});
-  if (rights) {
+  if (!rights) {
+    found("rights to migrate", false, rights.error().words);
+  } else {
     const Row& row = rights->front();
     const std::string role = quoted_identifier(row[0]);
     auto prepared = find_ours();

@@ -49,6 +49,17 @@ bool starts_with_any(std::string_view text, std::initializer_list<std::string_vi
   return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return text.starts_with(prefix); });
 }
 
+// libpqxx 6 keeps the SQLSTATE of most errors, and of these only the type.
+std::string state_of(const pqxx::sql_error& error) {
+  if (!error.sqlstate().empty()) return error.sqlstate();
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr) return "42501";
+  if (dynamic_cast<const pqxx::undefined_table*>(&error) != nullptr) return "42P01";
+  if (dynamic_cast<const pqxx::undefined_column*>(&error) != nullptr) return "42703";
+  if (dynamic_cast<const pqxx::undefined_function*>(&error) != nullptr) return "42883";
+  if (dynamic_cast<const pqxx::syntax_error*>(&error) != nullptr) return "42601";
+  return "";
+}
+
 // Asks the server to stop what runs, again and again, until it has: a single request is lost when it arrives between
 // two statements.
 class StopsStatement {
@@ -241,7 +252,7 @@ Sql<Rows> PostgresSession::guarded(Call call) {
     pqxx::nontransaction session(*connection_);
     return rows_of(call(session));
   } catch (const pqxx::sql_error& error) {
-    const std::string& state = error.sqlstate();
+    const std::string state = state_of(error);
     // 57P01 to 57P03: the server ends the session. 08: the connection.
     if (!connection_->is_open() || starts_with_any(state, {"57P01", "57P02", "57P03", "08"})) return lost(error.what());
     SqlError refused{SqlError::Kind::kRefused, trimmed(without(error.what(), password_)), state, line_in(error.what())};

@@ -129,12 +129,16 @@ struct ForeignHistory {
   bool refuses = true;                // `migrate` refuses beside it while ours is empty (refuses_unadopted)
 };
 
+inline constexpr std::size_t kRecentMax = 256;
+
 // All of it read in one snapshot of the database.
 struct Snapshot {
   bool prepared = false;  // false: no fence here yet, and everything below but `foreign` is empty
   std::string id;
   ClaimRow claim;
   std::vector<AppliedRow> applied;  // in the order in which they were applied
+  // The last thing that happened to each step, up or down: newest first, at most kRecentMax (what a join brings).
+  std::vector<Step> recent;
   std::vector<BegunStep> begun;
   std::optional<OutcomeRow> last_outcome;
   std::optional<OutcomeRow> outcome;  // of the round that was asked for

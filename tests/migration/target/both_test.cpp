@@ -1,5 +1,6 @@
 // both_test.cpp - what every kind of target database must do, once for all of them.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
@@ -122,8 +123,11 @@ TEST_P(EveryTarget, RevertsAndAppliesAgain) {
   EXPECT_EQ(text(apply(*target, run, up)), "applied");
   EXPECT_EQ(text(apply(*target, run, down)), "applied");
   EXPECT_TRUE(snapshot(*target).applied.empty());
+  EXPECT_EQ(snapshot(*target).recent, std::vector<Step>{down.step});
   EXPECT_EQ(text(apply(*target, run, up)), "applied");
   EXPECT_EQ(ids(snapshot(*target)), std::vector<std::string>{"0001"});
+  ASSERT_EQ(snapshot(*target).recent.size(), 1u);
+  EXPECT_EQ(snapshot(*target).recent[0], up.step);
   const auto history = target->history();
   ASSERT_EQ(history->size(), 3u);
   EXPECT_TRUE((*history)[0].reverted);
@@ -237,6 +241,53 @@ TEST_P(EveryTarget, OfManyClaimersTheHighestTokenWinsAndOnlyItApplies) {
       << winner;
   EXPECT_EQ(std::ranges::count(results, "applied, outcome written"), 1);
   EXPECT_EQ(opened(url_)->snapshot({})->claim.token, Token{6});
+}
+
+// Four appliers overtake each other all the time; whatever the order, each step takes effect once, and the tokens in
+// the history never fall.
+TEST_P(EveryTarget, AppliersThatOvertakeEachOtherApplyEachStepOnce) {
+  constexpr int kSteps = 12;
+  prepared(url_);
+  value("create table log (step text, token bigint)");
+  std::atomic<std::uint64_t> tokens{0};
+  std::atomic<int> fenced_out{0};
+  const auto applier = [&](int number) {
+    auto target = opened(url_);
+    for (;;) {
+      const RunInfo run = run_info(++tokens, "applier-" + std::to_string(number));
+      auto result = target->claim(claim_request(run), {}, {});
+      if (std::holds_alternative<ClaimRefused>(result)) continue;
+      auto* claim = std::get_if<Claimed>(&result);
+      ASSERT_NE(claim, nullptr) << text(result);
+      std::size_t done = claim->snapshot.applied.size();
+      if (done == kSteps) return;
+      const std::size_t overtaken_at = done + 3;
+      for (; done < kSteps; ++done) {
+        // Goes on only when another has claimed above it: now it must not get through.
+        if (done == overtaken_at) eventually([&] { return snapshot(*target).claim.token > run.token; });
+        const std::string id = std::to_string(done + 1);
+        const auto applied =
+            apply(*target, run,
+                  planned(id, "insert into log values ('" + id + "', " + std::to_string(run.token.value) + ")"));
+        if (std::holds_alternative<FencedOut>(applied)) {
+          ++fenced_out;
+          break;
+        }
+        ASSERT_EQ(text(applied), "applied");
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) threads.emplace_back(applier, i);
+  }
+  EXPECT_EQ(value("select count(*) from log"), std::to_string(kSteps));
+  EXPECT_EQ(value("select count(distinct step) from log"), std::to_string(kSteps));
+  auto target = opened(url_);
+  const Snapshot snap = snapshot(*target);
+  ASSERT_EQ(snap.applied.size(), std::size_t{kSteps});
+  EXPECT_TRUE(std::ranges::is_sorted(snap.applied, {}, &AppliedRow::token));
+  EXPECT_GE(fenced_out.load(), kSteps / 3 - 1);
 }
 
 TEST_P(EveryTarget, AnUnfencedClaimHasEndedWhenSaidSoByItsHolderOnly) {
