@@ -39,32 +39,29 @@ class FoldingSlot : public Slot {
     return renewals_ == commands_.size() && renewals_ > 0 && !tick_ && grace_.empty();
   }
 
-  std::optional<Change> fold() final {
+  Folded fold() final {
     if (frozen_) {
       refuse(frozen_error(Machine::kWord + (" " + printable(name_, 200)), why_frozen_));
-      return std::nullopt;
+      return {};
     }
-    if (!has_commands()) return std::nullopt;
+    if (!has_commands()) return {};
     // Grace stands first: leases are judged after it.
     graced_ = !grace_.empty() && Machine::has_leases(record());
     if (graced_) commands_.insert(commands_.begin(), Machine::grace(grace_));
     decision_ = decide();
     if (!decision_.broken.empty()) {
       freeze_broken();
-      return std::nullopt;
+      return {};
     }
     if (graced_) {
       commands_.erase(commands_.begin());
       decision_.replies.erase(decision_.replies.begin());
     }
-    wake_at_ = decision_.wake_at;
-    if (!decision_.changed) {
-      settle();
-      return std::nullopt;
-    }
+    if (!decision_.changed) return {Folded::Kind::kUnchanged};
     std::string bytes = Machine::encode(decision_.record);
     encoded_bytes_ = bytes.size();
-    return Change{.key = key_, .expected = version_, .bytes = std::move(bytes), .history = Machine::rows(decision_)};
+    return {Folded::Kind::kChanged,
+            Change{.key = key_, .expected = version_, .bytes = std::move(bytes), .history = Machine::rows(decision_)}};
   }
 
   void committed(const Version& version) final {
@@ -72,6 +69,16 @@ class FoldingSlot : public Slot {
     bytes_ = encoded_bytes_;
     adopt(std::move(decision_.record));
     settle();
+  }
+
+  void settle() final {
+    wake_at_ = decision_.wake_at;
+    tick_ = false;
+    grace_.clear();
+    renewals_ = 0;
+    const std::vector<Command> commands = std::exchange(commands_, {});
+    std::vector<Asker> askers = std::exchange(askers_, {});
+    release(std::exchange(decision_, {}), std::move(askers), commands);
   }
 
   void refuse(const Error& error) final {
@@ -126,15 +133,6 @@ class FoldingSlot : public Slot {
       decision.broken = std::string("step() threw: ") + e.what();
       return decision;
     }
-  }
-
-  void settle() {
-    tick_ = false;
-    grace_.clear();
-    renewals_ = 0;
-    const std::vector<Command> commands = std::exchange(commands_, {});
-    std::vector<Asker> askers = std::exchange(askers_, {});
-    release(std::exchange(decision_, {}), std::move(askers), commands);
   }
 
   // Nothing is committed, the file replays it, and this record alone stands still.

@@ -401,10 +401,12 @@ void Lane::work_through() {
   std::vector<Slot*> open = std::exchange(work_, {});
   for (Slot* slot : open) slot->in_work = false;
   std::vector<Slot*> folded;
+  std::vector<Slot*> stale;
   std::vector<Change> changes;
   for (int attempt = 0; !open.empty(); ++attempt) {
     folded.clear();
     changes.clear();
+    stale.clear();
     for (Slot* slot : open) {
       if (!slot->loaded()) {
         if (down_since_) {
@@ -429,16 +431,40 @@ void Lane::work_through() {
         put_off(*slot);
         continue;
       }
-      auto change = slot->fold();
-      if (change) {
+      Slot::Folded fold = slot->fold();
+      if (fold.kind == Slot::Folded::Kind::kChanged) {
         folded.push_back(slot);
-        changes.push_back(*std::move(change));
+        changes.push_back(std::move(fold.change));
       } else {
+        if (fold.kind == Slot::Folded::Kind::kUnchanged && !settle_unchanged(*slot)) stale.push_back(slot);
         slot->serve_reads(nullptr);
       }
     }
     open = changes.empty() ? std::vector<Slot*>{} : commit(folded, changes);
+    open.insert(open.end(), stale.begin(), stale.end());
   }
+}
+
+// An answer that changes nothing is not held against the store by a commit: where others write too, a look at the
+// record must do it, or somebody who joined by way of another daemon would be told that nobody knows him. False: the
+// slot is to be folded again, on a newer record.
+bool Lane::settle_unchanged(Slot& slot) {
+  if (store_.shared()) {
+    auto loaded = store_.load(slot.key());
+    if (!loaded) {
+      store_failed(loaded.error());
+      refuse(slot, loaded.error().code == ErrorCode::kUnavailable ? unavailable() : loaded.error());
+      put_off(slot);
+      return true;
+    }
+    const auto version = *loaded ? std::optional((*loaded)->version) : std::nullopt;
+    if (version != slot.version()) {
+      static_cast<void>(slot.take(*std::move(loaded), false));  // a damaged one freezes the slot, and fold() says so
+      return false;
+    }
+  }
+  slot.settle();
+  return true;
 }
 
 // Returns those that must be folded again, on what the store now has.

@@ -153,6 +153,7 @@ class Lane final : public LaneSide {
   void work_through_without_store();
   Result<void> load(Slot& slot, bool hinted);
   std::vector<Slot*> commit(const std::vector<Slot*>& folded, const std::vector<Change>& changes);
+  bool settle_unchanged(Slot& slot);
   void refuse(Slot& slot, const Error& error);
   void expire_waits();
   void poll();

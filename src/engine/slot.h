@@ -71,9 +71,17 @@ class Slot {
   // Nobody waits for anything here, so it may be forgotten.
   [[nodiscard]] virtual bool idle() const = 0;
 
-  // Folds every command that waits into the loaded record. nullopt: there is nothing to commit, and everybody was
-  // answered. Else the lane commits the change and calls committed(), refuse(), or unload(), take() and fold() again.
-  virtual std::optional<Change> fold() = 0;
+  // Folds every command that waits into the loaded record. kNothing: there was nothing to fold, or everybody has been
+  // answered. kUnchanged: the lane calls settle(), once it knows that the record is still the newest. kChanged: the
+  // lane commits `change` and calls committed(). Instead of either it may call refuse(), or unload(), take() and fold()
+  // again.
+  struct Folded {
+    enum class Kind : std::uint8_t { kNothing, kUnchanged, kChanged };
+    Kind kind = Kind::kNothing;
+    Change change = {};
+  };
+  virtual Folded fold() = 0;
+  virtual void settle() = 0;
   virtual void committed(const Version& version) = 0;
   // Of the fold that awaits its commit: names for kill points, "" being the commit as such.
   virtual void for_each_milestone(const std::function<void(const std::string&)>& visit) const = 0;
