@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -311,6 +313,67 @@ TEST_F(Source, AHugeFileIsRefusedByItsSize) {
   const Error error = refusal();
   EXPECT_EQ(error.reason, "MIGRATIONS_TOO_LARGE");
   EXPECT_THAT(error.message, AllOf(HasSubstr("1_a.sql"), HasSubstr("32 MiB")));
+}
+
+TEST_F(Source, AnswersWhateverStandsInTheFiles) {
+  const char* given = std::getenv("SYZYGY_SEED");
+  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  SCOPED_TRACE("replay with SYZYGY_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  static const char* const kPieces[] = {"-- syzygy:stage ",
+                                        "pre_deploy",
+                                        "post_deploy",
+                                        "-- syzygy:down",
+                                        "-- syzygy:depends ",
+                                        "none",
+                                        "1",
+                                        "0002",
+                                        " ",
+                                        ",",
+                                        "-- syzygy:no-transaction",
+                                        "-- syzygy:",
+                                        "--syzygy:ignore R because x",
+                                        "/*",
+                                        "*/",
+                                        "'",
+                                        "$$",
+                                        "\n",
+                                        "\r\n",
+                                        "\r",
+                                        "SELECT 1;",
+                                        "CREATE TABLE t ();",
+                                        "é",
+                                        "\xff",
+                                        "-- ",
+                                        "\xEF\xBB\xBF",
+                                        "BEGIN;",
+                                        "COMMIT;"};
+  static const char* const kNames[] = {"1_a.sql",    "2_b.sql",      "0002_c.sql", "10_d.sql", "1_a.down.sql",
+                                       "2_b.up.sql", "2_b.down.sql", "x.sql",      "3.sql"};
+  int read = 0;
+  int refused = 0;
+  for (int i = 0; i < 1'000; ++i) {
+    const TemporaryDirectory directory;
+    for (std::uint64_t files = 1 + random() % 3; files > 0; --files) {
+      std::string text;
+      for (std::uint64_t pieces = random() % 6; pieces > 0; --pieces) text += kPieces[random() % std::size(kPieces)];
+      directory.write(kNames[random() % std::size(kNames)], text);
+    }
+    const auto migrations = read_directory(directory.path(), {});
+    if (!migrations) {
+      ++refused;
+      EXPECT_THAT(migrations.error().message, HasSubstr(directory.path().string()));
+      continue;
+    }
+    ++read;
+    for (const auto& migration : *migrations) {
+      EXPECT_EQ(find_migration(*migrations, migration.id), &migration);
+      EXPECT_EQ(migration.up.text.find('\r'), std::string::npos);
+      EXPECT_EQ(migration.up.content, sha256_hex(migration.up.text));
+    }
+  }
+  EXPECT_GT(read, 10);
+  EXPECT_GT(refused, 10);
 }
 
 TEST(Ids, CompareByValue) {

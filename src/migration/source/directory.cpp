@@ -87,7 +87,7 @@ Result<void> resolve_depends(std::vector<Migration>& migrations) {
     if (!migrations[i].depends) continue;
     for (StepId& id : *migrations[i].depends) {
       const Migration* found = find_migration(migrations, id);
-      const auto refuse_id = [&](std::string why) {
+      const auto refuse_id = [&](const std::string& why) {
         return failure(ErrorCode::kInvalidArgument, "MIGRATIONS_BAD_MARKER",
                        migrations[i].up.path + ": -- syzygy:depends names " + printable(id.value) + ", " + why,
                        {{"path", migrations[i].up.path}});

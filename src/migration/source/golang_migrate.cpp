@@ -63,6 +63,7 @@ Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialec
     }
   }
   std::vector<Migration> migrations;
+  migrations.reserve(found.size());
   for (auto& [number, down] : downs) {
     const auto up = found.find(number);
     if (up == found.end()) {

@@ -13,7 +13,7 @@ constexpr std::string_view kSql = ".sql";
 
 bool recognises(const std::vector<SourceFile>&) { return true; }
 
-std::unexpected<Error> at_line(std::string reason, const std::string& path, std::size_t line, std::string why) {
+std::unexpected<Error> at_line(std::string reason, const std::string& path, std::size_t line, const std::string& why) {
   return failure(ErrorCode::kInvalidArgument, std::move(reason), path + ":" + std::to_string(line) + ": " + why,
                  {{"path", path}, {"line", std::to_string(line)}});
 }

@@ -14,7 +14,7 @@
 namespace syzygy {
 namespace {
 
-std::unexpected<Error> refuse(ErrorCode code, std::string reason, std::string_view path, std::string why,
+std::unexpected<Error> refuse(ErrorCode code, std::string reason, std::string_view path, const std::string& why,
                               std::size_t line = 0) {
   std::string where(path);
   if (line > 0) where += ":" + std::to_string(line);
@@ -48,8 +48,8 @@ std::size_t line_of(std::string_view text, std::size_t offset) {
 }  // namespace
 
 Result<std::string> clean_text(std::string bytes, std::string_view path) {
-  const auto bad = [&](std::size_t line, std::string why) {
-    return refuse(ErrorCode::kInvalidArgument, "MIGRATIONS_BAD_TEXT", path, std::move(why), line);
+  const auto bad = [&](std::size_t line, const std::string& why) {
+    return refuse(ErrorCode::kInvalidArgument, "MIGRATIONS_BAD_TEXT", path, why, line);
   };
   if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) {
     return bad(1, "the file is UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)");

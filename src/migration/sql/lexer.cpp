@@ -37,15 +37,11 @@ Lexeme Lexer::block_comment() {
   std::size_t depth = 1;
   std::size_t i = position_ + 2;
   while (i < text_.size()) {
-    if (text_[i] == '*' && at(i + 1) == '/') {
-      i += 2;
-      if (--depth == 0) return make(LexemeKind::kBlockComment, i);
-    } else if (dialect_ == Dialect::kPostgres && text_[i] == '/' && at(i + 1) == '*') {
-      i += 2;
-      ++depth;
-    } else {
-      ++i;
-    }
+    const bool closes = text_[i] == '*' && at(i + 1) == '/';
+    const bool opens = dialect_ == Dialect::kPostgres && text_[i] == '/' && at(i + 1) == '*';
+    i += closes || opens ? 2 : 1;
+    if (opens) ++depth;
+    if (closes && --depth == 0) return make(LexemeKind::kBlockComment, i);
   }
   return make(LexemeKind::kUnterminated, text_.size());
 }
@@ -63,12 +59,9 @@ Lexeme Lexer::quoted(LexemeKind kind, std::size_t open, char close, bool doublin
 Lexeme Lexer::escape_string(std::size_t open) {
   std::size_t i = open + 1;
   while (i < text_.size()) {
-    if (text_[i] == '\\') {
-      i += 2;
-    } else if (text_[i] != '\'') {
-      ++i;
-    } else if (at(i + 1) == '\'') {
-      i += 2;
+    const bool pair = text_[i] == '\\' || (text_[i] == '\'' && at(i + 1) == '\'');
+    if (pair || text_[i] != '\'') {
+      i += pair ? 2 : 1;
     } else {
       // A literal goes on after white space (and line comments) that contains a line break, still with escapes.
       std::size_t next = i + 1;

@@ -108,7 +108,8 @@ struct Action {
   friend bool operator==(const Action&, const Action&) = default;
 };
 
-// kIgnored: the statement is taken inside a transaction, and does nothing there (SQLite's PRAGMA foreign_keys, journal_mode).
+// kIgnored: the statement is taken inside a transaction, and does nothing there (SQLite's PRAGMA foreign_keys,
+// journal_mode).
 enum class InTransaction : std::uint8_t { kAllowed, kRefused, kIgnored };
 
 struct Meaning {

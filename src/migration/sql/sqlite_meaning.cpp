@@ -1,9 +1,9 @@
 // Reads SQLite's statements from their tokens. Its grammar for changing a schema is small enough for that; what does
 // not fit is kUnknown. What a statement does to the schema in effect (a table rebuilt) is not judged here.
 #include <array>
+#include <deque>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "migration/sql/lexer.h"
 #include "migration/sql/readers.h"
@@ -11,30 +11,31 @@
 namespace syzygy {
 namespace {
 
-// A cursor over the visible tokens of one statement.
+// A cursor over the visible tokens of one statement, which are read as they are asked for: a statement may be long.
 class Tokens {
  public:
-  explicit Tokens(std::string_view statement) {
-    Lexer lexer(Dialect::kSqlite, statement);
-    while (auto token = lexer.next_visible()) tokens_.push_back(*token);
-  }
+  explicit Tokens(std::string_view statement) : lexer_(Dialect::kSqlite, statement) {}
 
-  [[nodiscard]] bool at_end() const { return next_ >= tokens_.size(); }
-  [[nodiscard]] const Lexeme& peek(std::size_t ahead = 0) const {
-    static const Lexeme kEnd;
-    return next_ + ahead < tokens_.size() ? tokens_[next_ + ahead] : kEnd;
+  [[nodiscard]] bool at_end() { return peek().text.empty(); }
+  const Lexeme& peek(std::size_t ahead = 0) {
+    while (window_.size() <= ahead) window_.push_back(lexer_.next_visible().value_or(Lexeme{}));
+    return window_[ahead];
   }
-  Lexeme take() { return at_end() ? Lexeme{} : tokens_[next_++]; }
+  Lexeme take() {
+    const Lexeme token = peek();
+    window_.pop_front();
+    return token;
+  }
   bool accept(std::string_view word) {
     if (!peek().is(word)) return false;
-    ++next_;
+    window_.pop_front();
     return true;
   }
   template <class... Words>
   bool accept_all(Words... words) {
     std::size_t ahead = 0;
     if (!(peek(ahead++).is(words) && ...)) return false;
-    next_ += sizeof...(words);
+    window_.erase(window_.begin(), window_.begin() + sizeof...(words));
     return true;
   }
   // Up to and including the parenthesis that closes the one that was just taken.
@@ -63,8 +64,8 @@ class Tokens {
   }
 
  private:
-  std::vector<Lexeme> tokens_;
-  std::size_t next_ = 0;
+  Lexer lexer_;
+  std::deque<Lexeme> window_;
 };
 
 Action act(ActionKind kind, ObjectName object = {}, std::string note = {}) {

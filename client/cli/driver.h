@@ -1,0 +1,64 @@
+// driver.h - one process's way through a round: joins, waits and tells, applies when elected, and ends with an exit
+// code.
+//
+// The same for `migrate` and `exec`; what they do differently is a Runner. Belongs to the calling thread, as the
+// Session does.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "client/cli/narrator.h"
+#include "client/cli/settings.h"
+#include "client/cpp/session.h"
+
+namespace syzygy::cli {
+
+// The run ended, and the daemon is told how. `exit_code` is the process's own, where it is not that of the outcome.
+struct RunReported {
+  RunResult result;
+  std::optional<int> exit_code;
+  bool outcome_stands = false;  // fenced, and the outcome is committed in the target: true whatever the daemon hears
+};
+// It was stopped, and its session has ended: somebody else may go on.
+struct RunLeft {
+  std::string reason;
+  v1::Finding finding;
+};
+// Nobody can tell here how it ended. The daemon finds out by the lease, the next claim by looking.
+struct RunLost {
+  std::string message;
+};
+using RunEnd = std::variant<RunReported, RunLeft, RunLost>;
+
+class Runner {
+ public:
+  virtual ~Runner() = default;
+  virtual Result<Pending> read_pending(ReadCause cause) = 0;
+  // Claims the fence with the token and compares. May take long (an old applier's session): tells the session's
+  // progress.
+  virtual Claimed claim(const happening::Elected& elected) = 0;
+  virtual RunEnd run(const v1::Round& round, Token token, std::size_t from_step) = 0;
+};
+
+// What the process ends with, also as JSON for --result.
+struct Ended {
+  int exit_code = 0;
+  std::string outcome;  // "applied", "nothing_pending", "failed", "quorum_timeout", ...
+  std::string message;  // one line
+  std::string round_id;
+  std::string plan_hash;
+  std::string applier_party;
+  std::uint64_t token = 0;
+  bool by_this_process = false;
+};
+
+Ended drive(Session& session, Runner& runner, Narrator& narrator, const Settings& settings);
+
+SessionOptions session_options(const Settings& settings);
+
+// Tells the last line, and writes --result. Gives the exit code (a result file that cannot be written is a warning).
+int finish(const Ended& ended, Narrator& narrator, const Settings& settings);
+
+}  // namespace syzygy::cli

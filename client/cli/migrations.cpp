@@ -1,0 +1,50 @@
+#include "client/cli/migrations.h"
+
+namespace syzygy::cli {
+
+Dialect dialect_of(const std::string& database_url) {
+  return database_url.starts_with("sqlite:") ? Dialect::kSqlite : Dialect::kPostgres;
+}
+
+migration::TargetOptions target_options(const Settings& settings) {
+  migration::TargetOptions options;
+  options.application = settings.application;
+  options.lock_timeout = settings.lock_timeout;
+  return options;
+}
+
+Result<Migrations> Migrations::open(const Settings& settings) {
+  Migrations migrations;
+  PlanRequest& request = migrations.request_;
+  request.target = TargetName{settings.target};
+  request.dialect = dialect_of(settings.database);
+  request.stage = settings.pre_deploy    ? PlanStage::kPreDeploy
+                  : settings.post_deploy ? PlanStage::kPostDeploy
+                                         : PlanStage::kAll;
+  if (!settings.to.empty()) request.to = StepId{settings.to};
+  if (!settings.revert_to.empty()) request.revert_to = StepId{settings.revert_to};
+  request.allow_out_of_order = settings.allow_out_of_order;
+  request.stages = settings.stages;
+  auto directory = read_directory(settings.dir, {request.dialect, settings.format});
+  if (!directory) return std::unexpected(directory.error());
+  migrations.directory_ = std::move(*directory);
+  auto target = migration::open_target(settings.database, target_options(settings));
+  if (!target) return std::unexpected(target.error());
+  migrations.target_ = std::move(*target);
+  return migrations;
+}
+
+Result<MigrationPlan> Migrations::plan(const migration::Snapshot& snapshot) const {
+  return make_plan(directory_, migration::applied_steps(snapshot), request_);
+}
+
+Result<Looked> Migrations::look() {
+  auto snapshot = target_->snapshot();
+  if (!snapshot) return std::unexpected(snapshot.error());
+  if (auto refusal = migration::refuses_unadopted(*snapshot)) return std::unexpected(*refusal);
+  auto made = plan(*snapshot);
+  if (!made) return std::unexpected(made.error());
+  return Looked{std::move(*snapshot), std::move(*made)};
+}
+
+}  // namespace syzygy::cli

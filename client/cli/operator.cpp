@@ -1,0 +1,160 @@
+// syzygy sever, leave, resolve: what an operator does about a round.
+#include <fmt/format.h>
+
+#include "client/cli/commands.h"
+#include "client/cli/exit_codes.h"
+#include "client/cli/json.h"
+#include "client/cli/migrations.h"
+#include "client/cli/words.h"
+
+namespace syzygy::cli {
+namespace {
+
+Bound bound(const Context& context) { return {BootClock::now() + context.settings.connect_timeout, &context.stop}; }
+
+void show(const Context& context, const v1::Target& target) {
+  fmt::print("{}", context.settings.output == "json" ? to_json(target) + "\n" : target_report(target));
+}
+
+const v1::Round* indeterminate(const v1::Target& target, const std::string& id) {
+  for (const auto& round : target.rounds()) {
+    if (round.state() == v1::ROUND_STATE_INDETERMINATE && (id.empty() || round.id() == id)) return &round;
+  }
+  return nullptr;
+}
+
+// Claims the fence with the operator's token and reads whether the round's outcome stands there.
+Result<void> claim_and_read(const Context& context, const std::string& round, v1::ResolveRequest& finish) {
+  auto target = migration::open_target(context.settings.database, target_options(context.settings));
+  if (!target) return std::unexpected(target.error());
+  migration::ClaimRequest request;
+  request.token = Token{finish.token()};
+  request.incarnation = IncarnationId{finish.request().incarnation()};
+  request.round = RoundId{round};
+  request.wait_max = Duration{60'000};
+  const auto result =
+      (*target)->claim(request, [&](const migration::Progress& p) { context.narrator.say(p.text); }, {});
+  if (const Error* error = std::get_if<Error>(&result)) return std::unexpected(*error);
+  if (const auto* refused = std::get_if<migration::ClaimRefused>(&result)) {
+    return failure(ErrorCode::kAborted, "CLAIM_REFUSED",
+                   "the target's row holds token " + std::to_string(refused->row.token.value) +
+                       ", above this resolution's " + std::to_string(finish.token()) + "; run syzygy resolve again");
+  }
+  if (const auto* blocked = std::get_if<migration::ClaimBlocked>(&result)) {
+    return failure(
+        ErrorCode::kUnavailable, "CLAIM_BLOCKED",
+        "a session still runs in the target (" + blocked->blocker.session + "); end it, then run syzygy resolve again");
+  }
+  const auto* claimed = std::get_if<migration::Claimed>(&result);
+  if (claimed == nullptr) return failure(ErrorCode::kCancelled, "STOPPED", "stopped while it claimed the target");
+  finish.set_claimed(true);
+  if (claimed->snapshot.outcome) {
+    auto& found = *finish.mutable_found();
+    found.set_round_id(round);
+    found.set_token(claimed->snapshot.outcome->token.value);
+    found.set_state(claimed->snapshot.outcome->outcome == migration::Outcome::kSucceeded ? v1::ROUND_STATE_SUCCEEDED
+                                                                                         : v1::ROUND_STATE_FAILED);
+  }
+  return {};
+}
+
+}  // namespace
+
+int run_sever(const Context& context) {
+  if (const int code = require(context, context.settings.target, "--target", "orders-prod")) return code;
+  if (const int code = require(context, context.settings.reason, "--reason", "wrong plan")) return code;
+  int code = 0;
+  const auto client = open_client(context, code);
+  if (client == nullptr) return code;
+  v1::SeverRequest request;
+  *request.mutable_request() = fresh_request();
+  request.set_target(context.settings.target);
+  request.set_round_id(context.settings.round);
+  request.set_reason(context.settings.reason);
+  request.set_actor(actor_of(context.settings));
+  const auto answer = client->sever(request, bound(context));
+  if (!answer) return fail(context, answer.error());
+  show(context, answer->target());
+  return kExitOk;
+}
+
+int run_leave(const Context& context) {
+  if (const int code = require(context, context.settings.target, "--target", "orders-prod")) return code;
+  if (const int code =
+          require(context, context.settings.incarnation, "--incarnation", "as syzygy status --output json names it"))
+    return code;
+  int code = 0;
+  const auto client = open_client(context, code);
+  if (client == nullptr) return code;
+  v1::LeaveRequest request;
+  request.mutable_request()->set_incarnation(context.settings.incarnation);
+  // The process itself counts from 1; an operator's word for it comes after everything that it can have said.
+  request.mutable_request()->set_sequence(std::uint64_t{1} << 40);
+  request.set_target(context.settings.target);
+  request.set_reason("taken out by " + actor_of(context.settings) +
+                     (context.settings.reason.empty() ? "" : ": " + context.settings.reason));
+  const auto answer = client->leave(request, bound(context));
+  if (!answer) return fail(context, answer.error());
+  show(context, answer->target());
+  return kExitOk;
+}
+
+int run_resolve(const Context& context) {
+  const Settings& s = context.settings;
+  if (const int code = require(context, s.target, "--target", "orders-prod")) return code;
+  if (const int code = require(context, s.reason, "--reason", "looked: the index is built")) return code;
+  if (s.database.empty() && !s.attest_database_gone && !s.attest_stopped) {
+    return fail(context, kExitUsage,
+                "pass --database, so that the target itself can say how the round ended; or --attest-database-gone if "
+                "it no longer exists");
+  }
+  int code = 0;
+  const auto client = open_client(context, code);
+  if (client == nullptr) return code;
+  v1::GetTargetRequest get;
+  get.set_target(s.target);
+  const auto seen = client->get_target(get, bound(context));
+  if (!seen) return fail(context, seen.error());
+  const v1::Round* round = indeterminate(seen->target(), s.round);
+  if (round == nullptr)
+    return fail(context, kExitUsage,
+                "no round of " + s.target + " is INDETERMINATE; see syzygy status --target " + s.target);
+
+  v1::ResolveRequest begin;
+  *begin.mutable_request() = fresh_request();
+  begin.set_target(s.target);
+  begin.set_round_id(round->id());
+  begin.set_revision(s.revision != 0 ? s.revision : seen->target().revision());
+  begin.set_actor(actor_of(s));
+  begin.set_reason(s.reason);
+  begin.set_phase(v1::ResolveRequest::PHASE_BEGIN);
+  const auto begun = client->resolve(begin, bound(context));
+  if (!begun) return fail(context, begun.error());
+
+  v1::ResolveRequest finish = begin;
+  finish.mutable_request()->set_sequence(begin.request().sequence() + 1);
+  finish.set_phase(v1::ResolveRequest::PHASE_FINISH);
+  finish.set_token(begun->token());
+  finish.set_attest_stopped(s.attest_stopped);
+  finish.set_attest_database_gone(s.attest_database_gone);
+  finish.set_verdict(s.verdict == "succeeded" ? v1::ROUND_STATE_SUCCEEDED
+                     : s.verdict == "failed"  ? v1::ROUND_STATE_FAILED
+                                              : v1::ROUND_STATE_UNSPECIFIED);
+  if (!s.database.empty()) {
+    if (auto claimed = claim_and_read(context, round->id(), finish); !claimed) {
+      return fail(context, claimed.error().reason.starts_with("DATABASE_") ? kExitDatabase : exit_code(claimed.error()),
+                  claimed.error().message);
+    }
+  }
+  if (!finish.has_found() && s.verdict.empty()) {
+    return fail(context, kExitUsage,
+                "the target does not say how the round ended; look at the database, then pass --as succeeded or --as "
+                "failed, with --attest-stopped");
+  }
+  const auto answer = client->resolve(finish, bound(context));
+  if (!answer) return fail(context, answer.error());
+  show(context, answer->target());
+  return kExitOk;
+}
+
+}  // namespace syzygy::cli

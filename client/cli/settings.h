@@ -1,0 +1,91 @@
+// settings.h - what the command line, the environment and syzygy.toml say, as plain values.
+//
+// For each setting: the flag wins over SYZYGY_<FLAG>, which wins over the key in syzygy.toml (`[command]` before top
+// level), which wins over the default. Nothing here is looked up twice, and nothing is guessed: a party is never a
+// host's name, N is never 1.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "migration/stage/stage.h"
+
+namespace syzygy::cli {
+
+struct Settings {
+  std::string command;     // "migrate"
+  std::string subcommand;  // "set" of "target set"
+
+  // The way to the daemon.
+  std::string daemon = "127.0.0.1:7411";
+  bool tls = false;
+  std::string ca_file;
+  std::string server_name;
+  std::string token_file;
+  bool insecure_token = false;
+  Duration connect_timeout{30'000};
+  std::string output = "text";  // or "json"
+
+  // Who, and with whom.
+  std::string target;
+  std::string party;
+  std::optional<std::uint32_t> quorum;
+  std::vector<std::string> expect;
+  std::string release;
+  Duration timeout{1'800'000};
+  Duration lease{0};
+  bool voter_only = false;
+  std::string on_divergence = "wait";  // or "fail"
+  std::string result_file;
+
+  // migrate
+  std::string database;
+  std::string application = "default";
+  std::string dir;
+  std::string format;
+  bool pre_deploy = false;
+  bool post_deploy = false;
+  bool plan_only = false;
+  std::string to;
+  std::string revert_to;
+  bool allow_out_of_order = false;
+  Duration lock_timeout{500};
+  Duration apply_timeout{0};
+  std::string on_blocked = "wait";  // or "terminate"
+  bool break_glass = false;
+  bool attest_stopped = false;
+  bool ignore_gate = false;
+  StageRules stages;
+
+  // exec
+  std::string plan_hash;
+  bool again = false;
+  bool checked = false;
+  std::string on_applier_lost = "stop";  // or "retry"
+  std::vector<std::string> child;
+
+  // operators
+  std::string round;
+  std::string reason;
+  std::string actor;
+  bool watch = false;
+  bool clear_pin = false;
+  std::string excuse_party;
+  Duration excuse_for{0};
+  bool excuse_end = false;
+  std::string step;  // history accept
+  std::string at;    // history adopt --at
+  std::string verdict;
+  std::uint64_t revision = 0;
+  bool attest_database_gone = false;
+  std::string incarnation;
+  std::string positional_target;
+};
+
+// "30s", "500ms", "2h", "1h30m", "45" (seconds). nullopt: not one, or longer than 30 days.
+std::optional<Duration> parse_duration(const std::string& text);
+
+}  // namespace syzygy::cli
