@@ -329,6 +329,16 @@ TEST(RevertPlan, LeavesNoAppliedChildOnAnUnappliedParent) {
   EXPECT_THAT(ids(plan(free, history, revert_to("zero", PlanStage::kPreDeploy))), ElementsAre("1"));
 }
 
+TEST(RevertPlan, WithoutStatementsItStaysUnderItsChild) {
+  // 2, added before the deployment, is reverted after it; 1 has no stage, and goes with it.
+  const std::vector all{migration("1", "", ""), migration("2", kAdd)};
+  const std::vector history{applied(all[0]), applied(all[1], Stage::kPreDeploy)};
+  const auto made = plan(all, history, revert_to("zero", PlanStage::kPreDeploy));
+  EXPECT_THAT(ids(made), IsEmpty());
+  EXPECT_THAT(held(made), ElementsAre("2", "1"));
+  EXPECT_THAT(ids(plan(all, {history[0]}, revert_to("zero", PlanStage::kPreDeploy))), ElementsAre("1"));
+}
+
 TEST(RevertPlan, NeedsAWayBack) {
   const std::vector all{migration("1", kAdd), migration("2", kAdd, std::nullopt)};
   const auto error = refusal(all, {applied(all[0]), applied(all[1])}, revert_to("zero"));
