@@ -211,7 +211,7 @@ std::expected<void, Failed> Client::Impl::stream(Start start, const OnResponse<R
   if (why.passing && !on_purpose) link.lost(*line, why);
   if (!why.passing) link.answered(*line);
   if (why.passing && !on_purpose && first) {
-    if (auto hopeless = link.hopeless(*line, why, plus(BootClock::now(), Duration{1'500}), bound.stop)) {
+    if (auto hopeless = link.hopeless(*line, why, bound.until, bound.stop)) {
       why.error = *std::move(hopeless);
       why.passing = false;
     }

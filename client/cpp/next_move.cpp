@@ -100,6 +100,11 @@ Move next_move(const v1::Target& view, const Self& self) {
     case v1::ROUND_STATE_SUPERSEDED:
       return moves::Rejoin{moves::Rejoin::Why::kSuperseded};
     case v1::ROUND_STATE_GATHERING:
+      // It would wait for an operator. Who joins now is told so at once, and so is who joined before.
+      for (const auto& other : view.rounds()) {
+        if (other.state() == v1::ROUND_STATE_INDETERMINATE) return moves::Finish{RoundId(other.id()), other.state()};
+      }
+      [[fallthrough]];
     case v1::ROUND_STATE_ELECTED:
     case v1::ROUND_STATE_APPLYING:
     case v1::ROUND_STATE_RECOVERING:

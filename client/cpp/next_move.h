@@ -37,7 +37,8 @@ struct Claim {
   bool settle = false;  // only find out what happened; apply nothing
   friend bool operator==(const Claim&, const Claim&) = default;
 };
-// Its round has an outcome, or INDETERMINATE: `state` says which.
+// Its round has an outcome, or INDETERMINATE: `state` says which. `round` is another one where that is INDETERMINATE
+// and holds the target, so that its own cannot go on.
 struct Finish {
   RoundId round;
   v1::RoundState state = v1::ROUND_STATE_UNSPECIFIED;

@@ -25,6 +25,7 @@ constexpr std::size_t kEventsKept = 4'096;  // for a caller that is busy applyin
 constexpr Duration kReportAfterStop{10'000};
 constexpr Duration kRenewDefault{5'000};  // until the daemon has said how often
 constexpr Duration kRenewMin{20};
+constexpr Duration kRereadApart{1'000};  // a hundred visits at once are one reason to read again
 
 BootTime plus(BootTime at, Duration d) { return BootTime::max() - at < d ? BootTime::max() : at + d; }
 
@@ -174,6 +175,7 @@ class Session::Impl {
   Backoff rejoin_backoff_;
   BootTime joined_at_{};
   BootTime reread_at_ = BootTime::max();
+  BootTime reread_last_{};
   View decided_;  // the view that decide() saw last
   std::vector<std::string> diverged_told_;
   bool severed_told_ = false;
@@ -433,12 +435,12 @@ std::optional<Happening> Session::Impl::joined(v1::JoinResponse response, BootTi
   merge(response.target(), nullptr, false);
   ever_joined_ = true;
   joined_at_ = BootClock::now();
-  if (!response.notice().empty()) queue_.emplace_back(Notice{response.notice()});
 
   const View present = view();
   switch (response.verdict()) {
     case v1::VERDICT_WAIT:
     case v1::VERDICT_SETTLE:
+      if (!response.notice().empty()) queue_.emplace_back(Notice{response.notice()});
       phase_ = Phase::kMember;
       decided_ = nullptr;
       diverged_told_.clear();
@@ -448,11 +450,11 @@ std::optional<Happening> Session::Impl::joined(v1::JoinResponse response, BootTi
     case v1::VERDICT_NOTHING_PENDING:
       return finish(Ending::kNothingPending, present, round, response.notice());
     case v1::VERDICT_APPLIED:
-      return finish(Ending::kAlreadyApplied, present, round);
+      return finish(Ending::kAlreadyApplied, present, round, response.notice());
     case v1::VERDICT_FAILED:
-      return finish(Ending::kFailed, present, round);
+      return finish(Ending::kFailed, present, round, response.notice());
     case v1::VERDICT_INDETERMINATE:
-      return finish(Ending::kIndeterminate, present, round);
+      return finish(Ending::kIndeterminate, present, round, response.notice());
     case v1::VERDICT_ENDED: {
       const v1::Round* ended = find_round(response.target(), round);
       if (ended != nullptr && ended->state() == v1::ROUND_STATE_DISSOLVED) {
@@ -517,14 +519,17 @@ std::optional<Happening> Session::Impl::follow(const View& view, const moves::Wa
     idle = self_.running == Token{} && !self_.settling;
   }
   if (!idle || !is_gathering(view.get(), round) || BootClock::now() >= deadline_) return std::nullopt;
-  const bool hinted = before != view && hints_at_change(before.get(), *view, round);
-  if (!hinted && BootClock::now() < reread_at_) return std::nullopt;
+  if (before != view && hints_at_change(before.get(), *view, round)) {
+    reread_at_ = std::min(reread_at_, plus(reread_last_, kRereadApart));
+  }
+  if (BootClock::now() < reread_at_) return std::nullopt;
   return reread();
 }
 
 std::optional<Happening> Session::Impl::reread() {
   auto read = options_.read_pending(ReadCause::kRegular);
-  reread_at_ = plus(BootClock::now(), options_.reread_every);
+  reread_last_ = BootClock::now();
+  reread_at_ = plus(reread_last_, options_.reread_every);
   if (!read) return RereadFailed{std::move(read.error())};
   if (same_plan(read->plan, pending_.plan)) return std::nullopt;
   // Without the goodbye the daemon would count this process in two rounds: it stays, and tries again soon.
@@ -696,7 +701,8 @@ Happening Session::Impl::finish(Ending ending, const View& present, const RoundI
   out.warning = std::move(warning);
   const v1::Round* round = present != nullptr && !id.empty() ? find_round(*present, id) : nullptr;
   const std::lock_guard lock(mutex_);
-  member_ = false;
+  // Told of another round's fate, it still stands in its own: close() says goodbye there.
+  member_ = member_ && is_gathering(present.get(), self_.round);
   if (round != nullptr && ending != Ending::kNothingPending) {
     out.round = *round;
     out.outcome = round->outcome();
@@ -894,6 +900,8 @@ void Session::Impl::merge(const v1::Target& target, const google::protobuf::Repe
       news = !events->empty();
     }
     if (is_newer(view_.get(), target)) {
+      // A store that went back in time may grant a lower token than before; the fence judges it.
+      if (view_ != nullptr && view_->epoch() != target.epoch()) self_.dealt = self_.running;
       view_ = std::make_shared<const v1::Target>(target);
       news = true;
     }

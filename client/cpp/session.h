@@ -200,7 +200,8 @@ class Session {
   // The next happening, or nullopt once `until` has come without one. The first call reads what is pending and joins.
   std::optional<Happening> next(BootTime until = BootTime::max());
 
-  // Readable when next(BootClock::now()) would have something to tell: for a caller that waits for a child as well.
+  // For a caller that waits for a child as well: readable when next(BootClock::now()) may have something to tell. Call
+  // it until it gives nullopt.
   [[nodiscard]] int fd() const;
 
   // Answers the election that next() told last. PROCEED: run the steps from `from_step` on. STOP: run nothing, go on
@@ -218,8 +219,8 @@ class Session {
   // An error (REPORT_NOT_DELIVERED, or one of the daemon) means that the daemon may never learn it from here.
   Result<v1::ReportResponse> report(const RunResult& result, BootTime until);
 
-  // Leaves now, and is done: as an applier whose run was stopped, with what then stands in the target. Bounded by
-  // leave_bound. next() afterwards gives Stopped (or the outcome, if the answer holds it).
+  // Leaves now, bounded by leave_bound. Who only waited is done: next() gives Stopped. An applier says what its stopped
+  // run left in the target: next() then tells the outcome, if it comes before the deadline, or Stopped.
   Result<v1::LeaveResponse> leave(std::string reason, bool session_ended, std::optional<v1::Finding> finding);
 
   // Acknowledges a FAILED that was told, leaves a round that still waits for this process, and ends the threads.

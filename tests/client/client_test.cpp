@@ -163,12 +163,13 @@ TEST(Watch, ResumesFromWhatItDeliveredLast) {
   const auto client = Client::open(quick({daemon.endpoint()})).value();
   std::vector<std::uint64_t> revisions;
   std::vector<std::uint64_t> events;
+  std::atomic<int> delivered{0};
   int lost = 0;
   int found = 0;
   v1::WatchTargetRequest from;
   from.set_target("orders");
   std::thread meanwhile([&] {
-    EXPECT_TRUE(daemon.eventually([&] { return daemon.watches.size() == 1; }));
+    while (delivered == 0) std::this_thread::yield();
     daemon.move([](auto&) {});
     daemon.stop();
     daemon.move([](auto&) {});
@@ -181,6 +182,7 @@ TEST(Watch, ResumesFromWhatItDeliveredLast) {
       from,
       [&](const v1::WatchTargetResponse& news) {
         revisions.push_back(news.target().revision());
+        ++delivered;
         for (const auto& event : news.events()) events.push_back(event.revision());
         return !news.target().frozen();
       },

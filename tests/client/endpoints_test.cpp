@@ -13,7 +13,8 @@ namespace {
 
 std::vector<std::string> texts(std::string_view list) {
   std::vector<std::string> out;
-  for (const auto& endpoint : parse_endpoints(list).value()) out.push_back(endpoint.text());
+  const auto parsed = parse_endpoints(list).value();  // g++ 12 does not keep it alive within the loop's head
+  for (const auto& endpoint : parsed) out.push_back(endpoint.text());
   return out;
 }
 

@@ -7,22 +7,16 @@
 
 namespace syzygy {
 
-// GoogleTest prints a move by its kind and what it names.
-void PrintTo(const Move& move, std::ostream* out) {
-  struct Say {
-    std::ostream& out;
-    void operator()(const moves::Wait&) const { out << "wait"; }
-    void operator()(const moves::Claim& c) const {
-      out << "claim " << c.round.value << " with " << c.token.value << (c.settle ? " to settle" : "");
-    }
-    void operator()(const moves::Finish& f) const {
-      out << "finish " << f.round.value << " " << v1::RoundState_Name(f.state);
-    }
-    void operator()(const moves::Rejoin& r) const { out << "rejoin " << static_cast<int>(r.why); }
-    void operator()(const moves::Stop& s) const { out << "stop " << static_cast<int>(s.why) << " " << s.reason; }
-  };
-  std::visit(Say{*out}, move);
+namespace moves {
+void PrintTo(const Claim& c, std::ostream* out) {
+  *out << "claim " << c.round.value << " with " << c.token.value << (c.settle ? " to settle" : "");
 }
+void PrintTo(const Finish& f, std::ostream* out) {
+  *out << "finish " << f.round.value << " " << v1::RoundState_Name(f.state);
+}
+void PrintTo(const Rejoin& r, std::ostream* out) { *out << "rejoin " << static_cast<int>(r.why); }
+void PrintTo(const Stop& s, std::ostream* out) { *out << "stop " << static_cast<int>(s.why) << " " << s.reason; }
+}  // namespace moves
 
 namespace {
 
@@ -130,6 +124,14 @@ TEST(NextMove, ARoundThatIsGoneOrForgotMeIsJoinedAgain) {
     round.mutable_members(0)->set_standing(standing);
     EXPECT_EQ(next_move(target_of({round}), waiting()), kWait);
   }
+}
+
+TEST(NextMove, ATargetHeldByAnIndeterminateRoundEndsTheWait) {
+  const auto held = without_me(round_in(v1::ROUND_STATE_INDETERMINATE, "r0"));
+  const Move told = moves::Finish{RoundId("r0"), v1::ROUND_STATE_INDETERMINATE};
+  EXPECT_EQ(next_move(target_of({round_in(v1::ROUND_STATE_GATHERING), held}), waiting()), told);
+  EXPECT_EQ(next_move(target_of({round_in(v1::ROUND_STATE_SUCCEEDED), held}), waiting()),
+            finish(v1::ROUND_STATE_SUCCEEDED));
 }
 
 TEST(NextMove, AnElectionIsClaimedOncePerToken) {

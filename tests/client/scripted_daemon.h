@@ -44,8 +44,25 @@ inline grpc::Status rich_error(grpc::StatusCode code, const std::string& reason,
 
 class ScriptedDaemon final : public v1::Coordinator::Service {
  public:
+  // What a call is answered with, instead of the ordinary; may be set while calls come in.
   template <class Request, class Response>
-  using Script = std::function<grpc::Status(grpc::ServerContext&, const Request&, Response&)>;
+  class Script {
+   public:
+    using Answer = std::function<grpc::Status(grpc::ServerContext&, const Request&, Response&)>;
+    Script& operator=(Answer answer) {
+      const std::lock_guard lock(mutex_);
+      answer_ = std::move(answer);
+      return *this;
+    }
+    [[nodiscard]] Answer get() const {
+      const std::lock_guard lock(mutex_);
+      return answer_;
+    }
+
+   private:
+    mutable std::mutex mutex_;
+    Answer answer_;
+  };
 
   explicit ScriptedDaemon(std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials())
       : credentials_(std::move(credentials)) {
@@ -110,6 +127,11 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     std::unique_lock lock(mutex_);
     return moved_.wait_for(lock, std::chrono::seconds(20), holds);
   }
+  template <class Request>
+  std::size_t count(const std::vector<Request>& log) {
+    const std::lock_guard lock(mutex_);
+    return log.size();
+  }
   // Blocks a handler until its caller has given up, or this daemon goes.
   grpc::Status never(grpc::ServerContext& context) {
     std::unique_lock lock(mutex_);
@@ -127,7 +149,6 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   std::vector<v1::WatchTargetRequest> watches;
   std::vector<std::string> authorizations;
 
-  // Scripts; absent: the ordinary answer. To be set before a call that they concern.
   Script<v1::JoinRequest, v1::JoinResponse> on_join;
   Script<v1::RenewRequest, v1::RenewResponse> on_renew;
   Script<v1::ConfirmRequest, v1::ConfirmResponse> on_confirm;
@@ -168,7 +189,6 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   grpc::Status serve(grpc::ServerContext* context, const Request* request, Response* response,
                      std::vector<Request>& log, const Script<Request, Response>& script,
                      const std::function<void(v1::Target&)>& ordinary) {
-    Script<Request, Response> scripted;
     {
       const std::lock_guard lock(mutex_);
       log.push_back(*request);
@@ -176,10 +196,9 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
       authorizations.push_back(metadata == context->client_metadata().end()
                                    ? ""
                                    : std::string(metadata->second.data(), metadata->second.size()));
-      scripted = script;
     }
     moved_.notify_all();
-    if (scripted) return scripted(*context, *request, *response);
+    if (const auto scripted = script.get()) return scripted(*context, *request, *response);
     {
       const std::lock_guard lock(mutex_);
       ordinary(target_);
@@ -266,14 +285,12 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   }
   grpc::Status WatchTarget(grpc::ServerContext* context, const v1::WatchTargetRequest* request,
                            grpc::ServerWriter<v1::WatchTargetResponse>* writer) override {
-    Script<v1::WatchTargetRequest, v1::WatchTargetResponse> script;
     {
       const std::lock_guard lock(mutex_);
       watches.push_back(*request);
-      script = on_watch;
     }
     moved_.notify_all();
-    if (script) {
+    if (const auto script = on_watch.get()) {
       v1::WatchTargetResponse ignored;
       if (auto status = script(*context, *request, ignored); !status.ok()) return status;
     }

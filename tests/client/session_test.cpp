@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <atomic>
+#include <random>
 #include <thread>
 
 #include "ports.h"
@@ -542,8 +543,7 @@ TEST_F(SessionTest, SupersededItReadsAgainAndJoinsAgain) {
     t.mutable_rounds(0)->set_state(v1::ROUND_STATE_SUPERSEDED);
     t.mutable_rounds(0)->set_id("r0");  // the next join opens r1 anew
   });
-  ASSERT_TRUE(daemon.eventually([&] { return true; }));
-  while (daemon.joins.size() < 2) await<Changed>(session);
+  while (daemon.count(daemon.joins) < 2) await<Changed>(session);
   EXPECT_EQ(causes, (std::vector{ReadCause::kFirst, ReadCause::kAgain}));
   EXPECT_EQ(daemon.joins[1].request().sequence(), 2u);
   EXPECT_EQ(daemon.joins[1].plan().steps_size(), 1);
@@ -589,7 +589,7 @@ TEST_F(SessionTest, WhatIsPendingIsReadAgainWhileItGathers) {
   EXPECT_EQ(causes[2], ReadCause::kRegular);
   EXPECT_EQ(daemon.joins.size(), 1u) << "nothing changed";
   plan = plan_of({"0005"});
-  while (daemon.joins.size() < 2) session.next(BootClock::now() + milliseconds(100));
+  while (daemon.count(daemon.joins) < 2) session.next(BootClock::now() + milliseconds(100));
   ASSERT_EQ(daemon.leaves.size(), 1u);
   EXPECT_LT(daemon.leaves[0].request().sequence(), daemon.joins[1].request().sequence());
   EXPECT_EQ(daemon.joins[1].plan().steps_size(), 1);
@@ -746,7 +746,7 @@ TEST_F(SessionTest, ADaemonThatForgotItIsJoinedAgain) {
     response.mutable_lease_left()->set_seconds(10);
     return grpc::Status::OK;
   };
-  while (daemon.joins.size() < 2) session.next(BootClock::now() + milliseconds(50));
+  while (daemon.count(daemon.joins) < 2) session.next(BootClock::now() + milliseconds(50));
   forgot = false;
   EXPECT_EQ(daemon.joins[1].request().sequence(), 2u);
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_SUCCEEDED); });
@@ -810,6 +810,100 @@ TEST_F(SessionTest, AWatchThatHangsIsMadeUpForByRenewals) {
   await<Changed>(session);
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_SUCCEEDED); });
   EXPECT_EQ(await<Finished>(session).ending, Ending::kApplied);
+}
+
+// Whatever the daemon does, a session ends by its own deadline, and soon after.
+TEST_F(SessionTest, WhateverTheDaemonDoesItEndsInTime) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::mutex mutex;
+  const auto one_of = [&](int n) {
+    const std::lock_guard lock(mutex);
+    return std::uniform_int_distribution<int>(0, n - 1)(random);
+  };
+  const auto mishap = [&](grpc::ServerContext& context) -> std::optional<grpc::Status> {
+    switch (one_of(8)) {
+      case 0:
+        return daemon.never(context);
+      case 1:
+        return grpc::Status(grpc::StatusCode::UNKNOWN, "something");
+      case 2:
+        return grpc::Status(grpc::StatusCode::INTERNAL, "something else");
+      case 3:
+        return rich_error(grpc::StatusCode::UNAVAILABLE, "STORE_UNAVAILABLE", "away", milliseconds(one_of(30)));
+      case 4:
+        return rich_error(grpc::StatusCode::NOT_FOUND, "MEMBER_UNKNOWN", "join again");
+      default:
+        return std::nullopt;
+    }
+  };
+  const auto any_state = [&] { return static_cast<v1::RoundState>(one_of(8) == 0 ? one_of(12) : one_of(5)); };
+  daemon.on_join = [&](auto& context, auto& request, auto& response) {
+    if (const auto broken = mishap(context); broken && broken->error_code() != grpc::StatusCode::NOT_FOUND)
+      return *broken;
+    daemon.move([&](auto& t) { daemon.enrol(request, "r" + std::to_string(one_of(3)), t); });
+    *response.mutable_target() = daemon.target();
+    response.set_verdict(one_of(2) == 0 ? v1::VERDICT_ENDED : v1::VERDICT_WAIT);
+    response.set_round_id("r" + std::to_string(one_of(3)));
+    return grpc::Status::OK;
+  };
+  daemon.on_renew = [&](auto& context, auto&, auto& response) {
+    if (const auto broken = mishap(context)) return *broken;
+    response.mutable_lease_left()->set_nanos(one_of(1'000) * 1'000'000);
+    response.mutable_renew_after()->set_nanos(one_of(50) * 1'000'000);
+    response.set_revision(static_cast<std::uint64_t>(one_of(1'000'000)));
+    return grpc::Status::OK;
+  };
+  daemon.on_watch = [&](auto& context, auto&, auto&) { return mishap(context).value_or(grpc::Status::OK); };
+  daemon.on_leave = [&](auto& context, auto&, auto&) { return mishap(context).value_or(grpc::Status::OK); };
+
+  std::atomic<bool> over{false};
+  std::thread chaos([&] {
+    while (!over) {
+      daemon.move([&](auto& t) {
+        for (auto& round : *t.mutable_rounds()) round.set_state(any_state());
+        if (one_of(10) == 0 && t.rounds_size() > 0) t.mutable_rounds()->RemoveLast();
+        if (one_of(20) == 0) t.set_epoch("e" + std::to_string(one_of(5)));
+        if (t.rounds_size() > 0 && one_of(4) == 0) elect(t, static_cast<std::uint64_t>(one_of(50)));
+      });
+      if (one_of(10) == 0) {
+        daemon.stop();
+        daemon.start();
+      }
+      daemon.eventually([&, n = 0]() mutable { return ++n > 1; });  // until something else happened, too
+    }
+  });
+  auto client = quick({daemon.endpoint()});
+  client.attempt_timeout = milliseconds(100);
+  client.connect_timeout = milliseconds(500);
+  const auto shared = client_of(client);
+  for (int i = 0; i < 10; ++i) {
+    auto mine = options();
+    mine.timeout = milliseconds(300);
+    mine.leave_bound = milliseconds(100);
+    mine.reread_every = milliseconds(50);
+    mine.incarnation = IncarnationId();
+    Session session(shared, mine);
+    const BootTime by = session.deadline() + milliseconds(5'000);
+    bool ended = false;
+    while (!ended && BootClock::now() < by) {
+      const auto happening = session.next(by);
+      ended = happening && is_last(*happening);
+      if (happening && std::holds_alternative<Elected>(*happening)) {
+        Claimed declined;
+        declined.claim = v1::ConfirmRequest::CLAIM_DECLINED;
+        static_cast<void>(session.confirm(declined, BootClock::now() + milliseconds(100)));
+      }
+    }
+    EXPECT_TRUE(ended);
+    const BootTime closing = BootClock::now();
+    session.close();
+    EXPECT_LT(BootClock::now() - closing, milliseconds(5'000));
+  }
+  over = true;
+  daemon.repeat();
+  chaos.join();
 }
 
 }  // namespace
