@@ -7,6 +7,7 @@ url                SYZYGY_URL                    the daemon's HTTP address; seve
 prefix             SYZYGY_PREFIX                 what keeps environments apart on one daemon, e.g. ``staging``; required
 party              SYZYGY_PARTY                  the cluster's stable name; without it every process counts for itself
 token_file         SYZYGY_TOKEN_FILE             a file with the bearer token, read anew for every request
+insecure_token     SYZYGY_INSECURE_TOKEN         ``true`` sends the token without TLS to other machines, too
 ca_file            SYZYGY_CA_FILE                the CA that signed the daemon's certificate; without it the system's
 connect_timeout    SYZYGY_CONNECT_TIMEOUT        how long to try before the first answer (30 s)
 timeout            SYZYGY_TIMEOUT                how long to try after the first answer, while no daemon answers (30 min)
@@ -19,6 +20,7 @@ Durations are seconds, or text as the ``syzygy`` command takes it: ``500ms``, ``
 import math
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Mapping, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
@@ -33,6 +35,7 @@ _ENVIRONMENT = {
     "prefix": "SYZYGY_PREFIX",
     "party": "SYZYGY_PARTY",
     "token_file": "SYZYGY_TOKEN_FILE",
+    "insecure_token": "SYZYGY_INSECURE_TOKEN",
     "ca_file": "SYZYGY_CA_FILE",
     "connect_timeout": "SYZYGY_CONNECT_TIMEOUT",
     "timeout": "SYZYGY_TIMEOUT",
@@ -48,6 +51,12 @@ class Endpoint:
     host: str
     port: int
     path: str
+
+    def on_loopback(self) -> bool:
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -91,6 +100,15 @@ def load(options: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
             raise ConfigurationError(f"{_named(name)} must not hold control characters: {value!r}")
         return value.strip()
 
+    def flag(name: str) -> bool:
+        value = given(name)
+        value = value.strip().lower() if isinstance(value, str) else value
+        if value in (True, "true", "1", "yes", "on"):
+            return True
+        if value in (None, False, "false", "0", "no", "off"):
+            return False
+        raise ConfigurationError(f"{_named(name)} must be true or false, not {value!r}")
+
     def duration(name: str, default: float, longest: float = DURATION_MAX) -> float:
         value = given(name)
         return default if value is None else _duration(name, value, longest)
@@ -101,8 +119,16 @@ def load(options: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
             f"{_named('prefix')} is missing: it keeps environments apart (staging and production have the same plans, and would "
             'otherwise meet at one barrier). Set it to the environment\'s name, e.g. "prefix": "staging"'
         )
+    endpoints = _endpoints(text("url") or DEFAULT_URL)
+    if text("token_file") and not flag("insecure_token"):
+        for endpoint in endpoints:
+            if not endpoint.tls and not endpoint.on_loopback():
+                raise ConfigurationError(
+                    f"the token would travel to {endpoint} in plain text: use https://, or set {_named('insecure_token')} to true if "
+                    "that network may see it"
+                )
     return Settings(
-        endpoints=_endpoints(text("url") or DEFAULT_URL),
+        endpoints=endpoints,
         prefix=prefix,
         party=text("party"),
         token_file=text("token_file"),

@@ -59,6 +59,16 @@ class SettingsTest(unittest.TestCase):
             self.refused({"timeout": wrong}, '"timeout"', "SYZYGY_TIMEOUT")
         self.refused({"wait": "2m"}, "60")
 
+    def test_a_token_travels_in_plain_text_on_the_loopback_only(self) -> None:
+        for url in ("http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:1", "http://localhost", "https://syzygy.example"):
+            load({"prefix": "p", "url": url, "token_file": "t"}, {})
+        for url in ("http://syzygy.example", "http://localhost.example", "http://10.0.0.1", "https://a,http://b"):
+            self.refused({"url": url, "token_file": "t"}, "plain text", "SYZYGY_INSECURE_TOKEN")
+            load({"prefix": "p", "url": url, "token_file": "t", "insecure_token": True}, {})
+            load({"prefix": "p", "url": url, "token_file": "t"}, {"SYZYGY_INSECURE_TOKEN": "true"})
+            load({"prefix": "p", "url": url}, {})
+        self.refused({"insecure_token": "perhaps", "token_file": "t"}, "true or false")
+
     def test_text(self) -> None:
         for value in (3, " ", "a\nb", "\x00", "\ud800"):
             self.refused({"party": value}, "SYZYGY_PARTY")

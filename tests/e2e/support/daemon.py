@@ -2,38 +2,38 @@
 
 import os
 import signal
-import urllib.error
-import urllib.request
 
-from .processes import Process, ScratchDirectory, free_port, wait_until
+from .processes import Process, ScratchDirectory, wait_until
 
 
 class Daemon:
     """Starts at construction, at addresses that stay the same over kill() and start(). $SYZYGYD names the binary."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
         self._directory = ScratchDirectory("daemon")
-        self.http, self.grpc = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.http}"
+        self.http = self.grpc = "127.0.0.1:0"
         self.start()
+        self.url = f"{'https' if '--tls-cert' in flags else 'http'}://{self.http}"
 
     def start(self) -> None:
-        store = os.path.join(self._directory.path, "state")
-        arguments = [os.environ["SYZYGYD"], "--http", f"127.0.0.1:{self.http}", "--grpc", f"127.0.0.1:{self.grpc}", "--store", f"sqlite:{store}"]
-        self.process = Process(arguments, os.path.join(self._directory.path, "log"))
+        state, ports, log = (os.path.join(self._directory.path, name) for name in ("state", "ports", "log"))
+        arguments = ["--http", self.http, "--grpc", self.grpc, "--store", f"sqlite:{state}", "--port-file", ports, *self._flags]
+        if os.path.exists(ports):
+            os.remove(ports)
+        self.process = Process([os.environ["SYZYGYD"], *arguments], log)
         try:
-            wait_until("syzygyd is ready", lambda: self._ready() or not self.process.running())
+            wait_until("syzygyd serves, or ends", lambda: os.path.exists(ports) or not self.process.running())
             assert self.process.running(), f"syzygyd ended:\n{self.process.output()}"
+            with open(ports) as file:
+                said = dict(line.strip().split("=", 1) for line in file)
+            self.http, self.grpc = said["http"], said["grpc"]
         except BaseException:
             self.close()
             raise
 
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+    def log(self) -> str:
+        return self.process.output()
 
     def kill(self) -> None:
         """As by a power cut; start() brings it back with what it had made durable."""
