@@ -297,6 +297,17 @@ TEST(Errors, AMessageThatIsTooLargeIsRefused) {
   EXPECT_TRUE(stub->Join(within().get(), join_request("orders", "eu", 2), &response).ok());
 }
 
+TEST(Calls, ACompressedRequestIsRead) {
+  const World world;
+  const auto stub = Coordinator::NewStub(world.channel());
+  const auto context = within();
+  context->set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  v1::JoinResponse joined;
+  const grpc::Status status = stub->Join(context.get(), join_request("orders", "eu", 2, 500), &joined);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(joined.target().rounds(0).plan().steps_size(), 500);
+}
+
 TEST(Deadlines, AWaitThatIsOverAnswersTheStateAsItIs) {
   const World world;
   const auto stub = Coordinator::NewStub(world.channel());
