@@ -12,6 +12,7 @@
 
 #include "base/name.h"
 #include "tests/store/child.h"
+#include "tests/store/random.h"
 
 namespace syzygy::store_tests {
 
@@ -692,13 +693,13 @@ TEST_P(DurableStoreConformance, EverythingOutlivesTheHandle) {
 // A process that commits as fast as it can and prints what was acknowledged dies by SIGKILL at moments of no meaning;
 // whatever it had printed is there, whole, and the next process goes on from it.
 TEST_P(DurableStoreConformance, NothingAcknowledgedIsLostToSigkill) {
-  const unsigned seed = std::random_device{}();
-  SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937 random(seed);
+  const unsigned used = seed();
+  SCOPED_TRACE("replay with SYZYGY_SEED=" + std::to_string(used));
+  std::mt19937 random(used);
   backend_->open().reset();
   std::map<std::string, std::uint64_t> acknowledged;
   std::uint64_t counter = 0;
-  for (int life = 0; life < 12; ++life) {
+  for (int life = 0; life < rounds(10); ++life) {
     Child writer({store_writer_path(), "write", backend_->url()});
     const auto enough = std::uniform_int_distribution<std::size_t>(1, 400)(random);
     std::size_t lines = 0;

@@ -13,6 +13,7 @@
 
 #include "tests/store/child.h"
 #include "tests/store/conformance.h"
+#include "tests/store/random.h"
 #include "tests/store/temporary_directory.h"
 
 namespace syzygy::store_tests {
@@ -87,14 +88,18 @@ class SqliteFiles : public ::testing::Test {
   void fill() {
     const auto store = open();
     std::optional<Version> version;
-    for (std::uint64_t i = 1; i <= 40; ++i) {
+    for (std::uint64_t i = 1; i <= 15; ++i) {
       version = commit_one(*store, {.key = "orders",
                                     .expected = version,
                                     .bytes = std::string(3000, static_cast<char>('a' + i % 26)),
                                     .history = {{i, std::string(200, 'h')}},
-                                    .history_floor = i > 10 ? i - 10 : 0});
-      commit_one(*store, {.key = "target" + std::to_string(i), .bytes = std::string(40 * i, 'x')});
+
+                                    .history_floor = i > 5 ? i - 5 : 0});
     }
+    std::vector<Change> targets;
+    for (std::size_t i = 1; i <= 40; ++i)
+      targets.push_back({.key = "target" + std::to_string(i), .bytes = std::string(40 * i, 'x')});
+    ASSERT_TRUE(store->commit(targets));
   }
 
   // Everything that a reader of the store can see.
@@ -111,6 +116,17 @@ class SqliteFiles : public ::testing::Test {
     return seen;
   }
 };
+
+// The names of what differs; the contents themselves would fill pages.
+std::set<std::string> difference(const std::map<std::string, std::string>& one,
+                                 const std::map<std::string, std::string>& other) {
+  std::set<std::string> names;
+  for (const auto& [name, bytes] : one)
+    if (!other.contains(name) || other.at(name) != bytes) names.insert(name);
+  for (const auto& [name, bytes] : other)
+    if (!one.contains(name)) names.insert(name);
+  return names;
+}
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
@@ -336,11 +352,11 @@ TEST_F(SqliteFiles, AFlippedBitIsNoticedOrHarmless) {
   fill();
   const std::string good = read_file(file_);
   const auto before = contents(*open());
-  const unsigned seed = std::random_device{}();
-  SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937 random(seed);
+  const unsigned used = seed();
+  SCOPED_TRACE("replay with SYZYGY_SEED=" + std::to_string(used));
+  std::mt19937 random(used);
   int refused = 0;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < rounds(300); ++i) {
     std::string bad = good;
     // The header and the schema are small: take them on purpose every fourth time.
     const std::size_t at = std::uniform_int_distribution<std::size_t>(0, (i % 4 == 0 ? 4096 : good.size()) - 1)(random);
@@ -349,14 +365,14 @@ TEST_F(SqliteFiles, AFlippedBitIsNoticedOrHarmless) {
     write_file(file_, bad);
     const auto store = SqliteStore::open(directory_);
     if (store) {
-      EXPECT_EQ(contents(**store), before) << "byte " << at;
+      EXPECT_EQ(difference(contents(**store), before), std::set<std::string>()) << "byte " << at;
       continue;
     }
     ++refused;
     EXPECT_EQ(store.error().code, ErrorCode::kDataLoss) << "byte " << at << ": " << store.error().message;
     EXPECT_TRUE(contains(store.error().message, directory_.native())) << store.error().message;
   }
-  EXPECT_GT(refused, 100);
+  EXPECT_GT(refused, 50);
 }
 
 // A row that a page no longer lists leaves no trace in the rows that are left; the page's own account tells.
@@ -365,8 +381,10 @@ TEST_F(SqliteFiles, ARowThatVanishedIsNoticed) {
   const std::string good = read_file(file_);
   int pages = 0;
   for (std::size_t page = 4096; page < good.size(); page += 4096) {
-    constexpr char kLeafOfRecords = 0x0a;
-    if (good[page] != kLeafOfRecords || good[page + 3] != 0 || good[page + 4] == 0) continue;
+    constexpr char kLeafOfTable = 0x0d;
+    constexpr char kLeafOfIndex = 0x0a;
+    if ((good[page] != kLeafOfTable && good[page] != kLeafOfIndex) || good[page + 3] != 0 || good[page + 4] == 0)
+      continue;
     ++pages;
     std::string bad = good;
     --bad[page + 4];  // how many rows the page has
@@ -388,7 +406,7 @@ TEST_F(SqliteFiles, ACutFileIsNoticedOrHarmless) {
     const auto store = SqliteStore::open(directory_);
     if (store) {
       EXPECT_GT(size, good.size() - 4096) << "a page is missing";
-      EXPECT_EQ(contents(**store), before) << size;
+      EXPECT_EQ(difference(contents(**store), before), std::set<std::string>()) << size;
       continue;
     }
     EXPECT_EQ(store.error().code, ErrorCode::kDataLoss) << size << ": " << store.error().message;
@@ -409,8 +427,10 @@ TEST_F(SqliteFiles, ADamagedLogGivesAnEarlierWholeState) {
     database = read_file(file_);
   }
   ASSERT_FALSE(log.empty());
-  std::mt19937 random(3);
-  for (int i = 0; i < 60; ++i) {
+  const unsigned used = seed();
+  SCOPED_TRACE("replay with SYZYGY_SEED=" + std::to_string(used));
+  std::mt19937 random(used);
+  for (int i = 0; i < rounds(40); ++i) {
     std::string bad = log;
     bad[random() % bad.size()] ^= 0x10;
     if (i % 3 == 0) bad.resize(random() % bad.size());
@@ -427,7 +447,9 @@ TEST_F(SqliteFiles, ADamagedLogGivesAnEarlierWholeState) {
       EXPECT_EQ(rows.size(), std::stoull(bytes_of(**store, key))) << key;
     }
     // Two records that are always committed together.
-    if (load(**store, "pair0")) EXPECT_EQ(bytes_of(**store, "pair0"), bytes_of(**store, "pair1"));
+    if (load(**store, "pair0")) {
+      EXPECT_EQ(bytes_of(**store, "pair0"), bytes_of(**store, "pair1"));
+    }
   }
 }
 
