@@ -34,4 +34,8 @@ USER 7410:7410
 VOLUME /var/lib/syzygy
 EXPOSE 7410 7411
 STOPSIGNAL SIGTERM
+# Asks as a client does. With TLS give the container SYZYGY_CA_FILE (and SYZYGY_SERVER_NAME), with a token SYZYGY_TOKEN_FILE, which the
+# daemon reads too.
+HEALTHCHECK --interval=10s --timeout=10s --start-period=30s \
+  CMD ["syzygy", "status", "--connect-timeout", "3s"]
 CMD ["syzygyd", "--store", "sqlite:/var/lib/syzygy"]

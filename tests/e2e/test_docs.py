@@ -1,6 +1,6 @@
 """README and docs/: they name only flags, commands and files that exist, and the exit codes that `syzygy --help` lists.
 
-Run by ctest (e2e_docs) with the Python of build/venv. $SYZYGYD and $SYZYGY name the binaries.
+Run by ctest (e2e_docs) through in_venv.py. $SYZYGYD and $SYZYGY name the binaries.
 """
 
 import glob

@@ -1,6 +1,6 @@
 """Three clusters run `manage.py migrate --quorum 3` of a real Django project, with a real daemon and a real PostgreSQL.
 
-Run by ctest (e2e_django) with the Python of build/venv. $SYZYGYD names the daemon.
+Run by ctest (e2e_django) through in_venv.py. $SYZYGYD names the daemon.
 """
 
 import os

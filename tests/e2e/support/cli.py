@@ -16,8 +16,8 @@ def flags_in(text: str) -> Set[str]:
 
 def commands_of(help_text: str) -> Set[str]:
     """The subcommands that a --help lists."""
-    listed = re.split(r"\nSubcommands:\n", help_text)[1:]
-    return set(re.findall(r"^  ([a-z][a-z-]*)", "".join(listed), re.MULTILINE))
+    listed = re.search(r"\nSubcommands:\n(.*?)\n\n", help_text, re.DOTALL)
+    return set(re.findall(r"^  ([a-z][a-z-]*)", listed.group(1), re.MULTILINE)) if listed else set()
 
 
 def all_flags_of_syzygy() -> Set[str]:

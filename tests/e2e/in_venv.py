@@ -1,6 +1,6 @@
-"""venv.py DIRECTORY: makes the virtual environment of the Python end-to-end tests, or leaves the one that is there as it is.
+"""in_venv.py DIRECTORY ARGUMENT...: runs that virtual environment's Python with these arguments.
 
-It is made anew when requirements.txt or the Python changes. Two builds may ask at the same time.
+Makes the environment first if it is not there, or if requirements.txt or the Python has changed. Many may ask at the same time.
 """
 
 import fcntl
@@ -15,10 +15,18 @@ REQUIREMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "require
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 3:
         print(__doc__, file=sys.stderr)
         return 2
     directory = os.path.abspath(sys.argv[1])
+    status = make(directory)
+    if status == 0:
+        python = os.path.join(directory, "bin", "python")
+        os.execv(python, [python, *sys.argv[2:]])
+    return status
+
+
+def make(directory: str) -> int:
     stamp = os.path.join(directory, "made-from")
     with open(REQUIREMENTS, "rb") as file:
         wanted = hashlib.sha256(file.read() + sys.version.encode()).hexdigest()
