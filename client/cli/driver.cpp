@@ -55,7 +55,9 @@ struct Way {
 
   void show(const happening::View& view, const RoundId& round_id) const {
     if (view == nullptr) return;
-    if (const v1::Round* round = find_round(*view, round_id)) narrator.now(round_line(*view, *round));
+    const v1::Round* round = find_round(*view, round_id);
+    if (round == nullptr || round->has_outcome()) return;  // the last line tells the outcome
+    narrator.now(round_line(*view, *round));
   }
 
   void on(const happening::Changed& changed) const {

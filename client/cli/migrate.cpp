@@ -111,7 +111,6 @@ class NativeRunner : public Runner {
     }
     RunReported done;
     done.result.result = v1::ReportRequest::RESULT_SUCCEEDED;
-    done.result.message = fmt::format("{} step{} applied", plan.steps.size(), plan.steps.size() == 1 ? "" : "s");
     done.result.steps_done = static_cast<std::uint32_t>(plan.steps.size());
     done.result.in_target = outcome_stands;
     done.result.session_ended = true;

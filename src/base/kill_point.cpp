@@ -22,6 +22,11 @@ void kill_point(const char* name) {
   if (spec.substr(0, colon) != name) return;
   static std::atomic<long> passed{0};
   if (++passed != nth) return;
+  if (const char* once = std::getenv("SYZYGY_KILL_ONCE")) {
+    const int fd = ::open(once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0) return;  // another process died here already
+    ::close(fd);
+  }
   if (const char* log = std::getenv("SYZYGY_KILL_LOG")) {
     const int fd = ::open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd >= 0) {

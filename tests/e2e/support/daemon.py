@@ -2,6 +2,7 @@
 
 import os
 import signal
+from typing import Mapping, Optional
 
 from .processes import Process, ScratchDirectory, wait_until
 
@@ -9,19 +10,20 @@ from .processes import Process, ScratchDirectory, wait_until
 class Daemon:
     """Starts at construction, at addresses that stay the same over kill() and start(). $SYZYGYD names the binary."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, env: Optional[Mapping[str, str]] = None) -> None:
+        """`flags` hold for each start; `env` is added to the environment of this first one only."""
         self._flags = flags
         self._directory = ScratchDirectory("daemon")
         self.http = self.grpc = "127.0.0.1:0"
-        self.start()
+        self.start(env)
         self.url = f"{'https' if '--tls-cert' in flags else 'http'}://{self.http}"
 
-    def start(self) -> None:
+    def start(self, env: Optional[Mapping[str, str]] = None) -> None:
         state, ports, log = (os.path.join(self._directory.path, name) for name in ("state", "ports", "log"))
         arguments = ["--http", self.http, "--grpc", self.grpc, "--store", f"sqlite:{state}", "--port-file", ports, *self._flags]
         if os.path.exists(ports):
             os.remove(ports)
-        self.process = Process([os.environ["SYZYGYD"], *arguments], log)
+        self.process = Process([os.environ["SYZYGYD"], *arguments], log, env={**os.environ, **(env or {})})
         try:
             wait_until("syzygyd serves, or ends", lambda: os.path.exists(ports) or not self.process.running())
             assert self.process.running(), f"syzygyd ended:\n{self.process.output()}"
