@@ -101,17 +101,26 @@ ApplyResult GuardedTarget::result_of(const Refused& refused, const PlannedStep& 
   return failed;
 }
 
-bool GuardedTarget::wait_for_lock(const SqlError& error, int attempt, Backoff& backoff, const OnProgress& progress,
-                                  const std::stop_token& stop) {
+// Best effort: by now the holder may be another one, or none.
+std::optional<Blocker> GuardedTarget::holder(const Refused& refused, const PlannedStep& step) {
+  if (!refused.statement || *refused.statement >= step.meanings.size()) return std::nullopt;
+  auto held = db_->holder_of(step.meanings[*refused.statement]);
+  return held ? *held : std::nullopt;
+}
+
+bool GuardedTarget::wait_for_lock(const Refused& refused, const PlannedStep& step, int attempt, Backoff& backoff,
+                                  const OnProgress& progress, const std::stop_token& stop) {
   if (attempt >= options_.lock_attempts) return false;
   const Duration delay = backoff.next();
+  const std::optional<Blocker> by = progress ? holder(refused, step) : std::nullopt;
+  const std::string what = refused.statement ? shown(step.statements[*refused.statement].text) : refused.what;
   tell(progress, {.kind = Progress::Kind::kLockTimeout,
-                  .text = "a lock was not given within " + std::to_string(options_.lock_timeout.count()) + " ms (" +
-                          error.words.substr(0, error.words.find('\n')) + "); rolled back, attempt " +
+                  .text = "a lock was not given within " + std::to_string(options_.lock_timeout.count()) + " ms" +
+                          (by ? ", " + by->session + " holds one" : "") + ": " + what + "; attempt " +
                           std::to_string(attempt + 1) + " of " + std::to_string(options_.lock_attempts) + " in " +
                           std::to_string(delay.count()) + " ms",
                   .attempt = attempt,
-                  .blocker = std::nullopt});
+                  .blocker = by});
   return pause(delay, stop);
 }
 
@@ -165,12 +174,14 @@ GuardedTarget::Ended GuardedTarget::in_transaction(const RunInfo& run, const Pla
     db_->rollback();
     if (ended) return std::move(*ended);
     if (ended.error().error.kind != SqlError::Kind::kLockTimeout) return result_of(ended.error(), step, nothing_left);
-    if (wait_for_lock(ended.error().error, attempt, backoff, progress, stop)) continue;
+    if (wait_for_lock(ended.error(), step, attempt, backoff, progress, stop)) continue;
     if (stop.stop_requested()) {
       db_->disconnect();
       return Cancelled{nothing_left};
     }
-    ended.error().error.words += " (" + std::to_string(attempt) + " attempts: somebody holds that lock all the time)";
+    const std::optional<Blocker> by = holder(ended.error(), step);
+    ended.error().error.words += " (" + std::to_string(attempt) + " attempts; the lock is held by " +
+                                 (by ? by->session : "another session") + ")";
     return result_of(ended.error(), step, nothing_left);
   }
 }
@@ -295,10 +306,10 @@ ApplyResult GuardedTarget::apply_outside(const RunInfo& run, const PlannedStep& 
     }
     if (!held) return result_of({held.error(), std::nullopt, "the step lock"}, step, true);
     if (*held) break;
-    const SqlError busy{SqlError::Kind::kLockTimeout, "the step lock is held by another run", "", 0};
-    if (wait_for_lock(busy, attempt, backoff, progress, stop)) continue;
+    const Refused busy{{SqlError::Kind::kRefused, "another run holds it", "", 0}, std::nullopt, "the step lock"};
+    if (wait_for_lock(busy, step, attempt, backoff, progress, stop)) continue;
     if (stop.stop_requested()) return Cancelled{true};
-    return result_of({{SqlError::Kind::kRefused, busy.words, "", 0}, std::nullopt, "the step lock"}, step, true);
+    return result_of(busy, step, true);
   }
   ApplyResult result = run_outside(run, step, options, true, progress, stop);
   if (!db_->connected()) return result;
@@ -334,7 +345,7 @@ std::expected<void, GuardedTarget::Refused> GuardedTarget::statements_outside(co
       auto done = run_statement(step, i, attempt, progress, stop);
       if (done) break;
       const bool again = done.error().error.kind == SqlError::Kind::kLockTimeout && !own_transaction && !concurrently;
-      if (!again || !wait_for_lock(done.error().error, attempt, backoff, progress, stop)) {
+      if (!again || !wait_for_lock(done.error(), step, attempt, backoff, progress, stop)) {
         if (stop.stop_requested() && done.error().error.kind == SqlError::Kind::kLockTimeout) {
           done.error().error.kind = SqlError::Kind::kCancelled;
         }

@@ -93,6 +93,8 @@ class Driver {
   virtual Sql<std::optional<Blocker>> step_lock_holder() = 0;
   // Who holds the fence row, or what else stands for it.
   virtual Sql<std::optional<Blocker>> writer() = 0;
+  // Who holds a lock on what that statement names; for people, after a lock was not given.
+  virtual Sql<std::optional<Blocker>> holder_of(const Meaning& meaning) = 0;
   virtual Sql<bool> terminate(int pid) = 0;
 
   // ---- what is there

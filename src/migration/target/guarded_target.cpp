@@ -18,11 +18,17 @@ GuardedTarget::GuardedTarget(std::unique_ptr<Driver> driver, TargetOptions optio
     : options_(std::move(options)), db_(std::move(driver)), ledger_(*db_, options_.application) {}
 
 Result<Identity> GuardedTarget::identity() {
-  auto snap = snapshot({});
-  if (!snap) return std::unexpected(snap.error());
+  auto id = reading<std::string>("read the fence", [&]() -> Sql<std::string> {
+    auto version = ledger_.version();
+    if (!version) return std::unexpected(version.error());
+    if (*version == 0) return "";
+    auto fence = ledger_.fence();
+    if (!fence) return std::unexpected(fence.error());
+    return fence->has_value() ? (*fence)->id : "";
+  });
+  if (!id) return std::unexpected(id.error());
   auto identity = db_->identity();
-  if (!identity) return identity;
-  identity->id = snap->id;
+  if (identity) identity->id = *id;
   return identity;
 }
 

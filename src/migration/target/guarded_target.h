@@ -94,8 +94,9 @@ class GuardedTarget final : public Target {
   std::expected<Ended, Refused> one_attempt(const RunInfo& run, Guard guard, const CommitPoints& points, int attempt,
                                             const Body& body);
   // Waits before the next attempt. False: stopped, or there was one too many.
-  bool wait_for_lock(const SqlError& error, int attempt, Backoff& backoff, const OnProgress& progress,
-                     const std::stop_token& stop);
+  bool wait_for_lock(const Refused& refused, const PlannedStep& step, int attempt, Backoff& backoff,
+                     const OnProgress& progress, const std::stop_token& stop);
+  std::optional<Blocker> holder(const Refused& refused, const PlannedStep& step);
 
   ApplyResult apply_atomic(const RunInfo& run, const PlannedStep& step, const ApplyOptions& options,
                            const OnProgress& progress, const std::stop_token& stop);

@@ -168,6 +168,29 @@ class PostgresDriver final : public Driver {
     return blocker_of(rows->front());
   }
 
+  Sql<std::optional<Blocker>> holder_of(const Meaning& meaning) override {
+    std::string names;
+    for (const Action& action : meaning.actions) {
+      for (const ObjectName* object : {&action.object, &action.on}) {
+        if (object->name.empty()) continue;
+        const std::string name =
+            (object->schema.empty() ? "" : quoted_identifier(object->schema) + ".") + quoted_identifier(object->name);
+        names += (names.empty() ? "" : "\n") + name;
+      }
+    }
+    if (names.empty()) return std::nullopt;
+    auto rows = query(
+        "select l.pid, coalesce(a.application_name, ''), coalesce(a.state, ''), "
+        "coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start)::bigint::text, '') "
+        "from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid "
+        "where l.locktype = 'relation' and l.granted and l.pid <> pg_catalog.pg_backend_pid() and l.relation in "
+        "(select pg_catalog.to_regclass(name) from pg_catalog.unnest(pg_catalog.string_to_array($1, E'\\n')) name) "
+        "order by a.xact_start limit 1",
+        {names});
+    if (!rows) return std::unexpected(rows.error());
+    if (rows->empty()) return std::nullopt;
+    return blocker_of(rows->front());
+  }
   Sql<bool> terminate(int pid) override {
     auto rows = query("select pg_catalog.pg_terminate_backend($1::int)", {std::to_string(pid)});
     if (!rows) return std::unexpected(rows.error());
@@ -277,7 +300,7 @@ class PostgresDriver final : public Driver {
     set("syzygy.application", application);
     set("syzygy.token", std::to_string(run.token.value));
     set("syzygy.incarnation", run.incarnation.value);
-    if (session_->server_version() >= 140000 && options_.client_check_interval.count() > 0) {
+    if (!check_interval("").empty()) {
       set("client_connection_check_interval", ms(options_.client_check_interval));
     }
     environment.emplace_back("PGOPTIONS", options);
@@ -308,13 +331,21 @@ class PostgresDriver final : public Driver {
            options_.schema + " TO …; GRANT SELECT ON ALL TABLES IN SCHEMA " + options_.schema + " TO …";
   }
 
-  [[nodiscard]] std::string check_interval(std::string_view set) const {
-    if (session_ == nullptr || session_->server_version() < 140000 || options_.client_check_interval.count() == 0) {
-      return "";
+  // "" where the server cannot look for its clients: an old one, or one on a system without the call for it.
+  [[nodiscard]] std::string check_interval(std::string_view set) {
+    if (session_ == nullptr || options_.client_check_interval.count() == 0) return "";
+    if (!looks_for_clients_.has_value()) {
+      const bool known = session_->server_version() >= 140000;
+      looks_for_clients_ =
+          known && session_
+                       ->one("select pg_catalog.set_config('client_connection_check_interval', $1, true)",
+                             {ms(options_.client_check_interval)})
+                       .has_value();
     }
+    if (!*looks_for_clients_) return "";
     return std::string(set) + "client_connection_check_interval = " + ms(options_.client_check_interval);
   }
-  [[nodiscard]] std::string local_settings() const {
+  [[nodiscard]] std::string local_settings() {
     return "set local lock_timeout = " + ms(options_.lock_timeout) + check_interval("; set local ");
   }
 
@@ -346,6 +377,7 @@ class PostgresDriver final : public Driver {
   TargetOptions options_;
   std::unique_ptr<PostgresSession> session_;
   std::optional<StepLock> held_;
+  std::optional<bool> looks_for_clients_;  // nullopt: not asked yet
   std::uint64_t step_key_ = 0;
   std::uint64_t prepare_key_ = 0;
 };

@@ -182,6 +182,7 @@ class SqliteDriver final : public Driver {
     blocker.session = "a process that is writing to " + printable(path_, 200);
     return blocker;
   }
+  Sql<std::optional<Blocker>> holder_of(const Meaning&) override { return std::nullopt; }
   Sql<bool> terminate(int) override { return false; }
 
   Sql<Found> find_ours() override {

@@ -439,7 +439,9 @@ TEST_F(Postgres, ALockThatIsNeverGivenIsAnErrorInTheEnd) {
   ASSERT_NE(failed, nullptr) << text(result);
   EXPECT_EQ(failed->sql_state, "55P03");
   EXPECT_TRUE(failed->words.contains("3 attempts")) << failed->words;
+  EXPECT_TRUE(failed->words.contains("session " + std::to_string(running("pg_sleep")))) << failed->words;
   EXPECT_EQ(heard.count(Progress::Kind::kLockTimeout), 2);
+  EXPECT_TRUE(heard.last(Progress::Kind::kLockTimeout).contains("session " + std::to_string(running("pg_sleep"))));
   stop.request_stop();
 }
 
