@@ -194,6 +194,7 @@ std::expected<void, Failed> Client::Impl::stream(Start start, const OnResponse<R
       }
     }
     read.reset();
+    link.queue();  // reader knows it already: this is the hand-over
     reader->Read(&message, read.tag());
     pending = &read;
   }

@@ -76,7 +76,10 @@ Link::Link(ClientOptions options, std::string ca, std::string token)
   thread_ = std::thread([this] {
     void* tag = nullptr;
     bool ok = false;
-    while (queue_.Next(&tag, &ok)) static_cast<Completion*>(tag)->complete(ok);
+    while (queue_.Next(&tag, &ok)) {
+      handed_over_.load(std::memory_order_acquire);
+      static_cast<Completion*>(tag)->complete(ok);
+    }
   });
 }
 

@@ -84,7 +84,9 @@ std::expected<Addresses, std::string> resolve(const Endpoint& endpoint, const Un
     asking->error = ::getaddrinfo(asking->host.c_str(), asking->port.c_str(), &hints, &asking->found);
     asking->answered.request(1);
   }).detach();
-  if (!until.ready(asking->answered.fd(), POLLIN)) return std::unexpected("no answer from the name service in time");
+  if (!until.ready(asking->answered.fd(), POLLIN) || asking->answered.signal() == 0) {
+    return std::unexpected("no answer from the name service in time");
+  }
   if (asking->error != 0) return std::unexpected(::gai_strerror(asking->error));
   return Addresses(std::exchange(asking->found, nullptr), &::freeaddrinfo);
 }

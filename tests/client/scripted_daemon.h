@@ -84,7 +84,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
     if (!server_ || port == 0) throw std::runtime_error("the scripted daemon cannot listen");
-    port_ = port;
+    if (port_ != port) port_ = port;
   }
   // Gone at once: open calls and streams break.
   void stop() {
