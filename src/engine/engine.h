@@ -74,9 +74,9 @@ using SubscriptionPtr = std::unique_ptr<Subscription>;
 struct Options {
   round::Settings rounds;
   barrier::Settings barriers;
-  std::string boot;       // random id of this start of the daemon: what Grace names
-  std::size_t lanes = 1;  // 1 for the embedded store: one writer, one group commit
-  Duration renew_window{250};
+  std::string boot;                        // random id of this start of the daemon: what Grace names
+  std::size_t lanes = 1;                   // 1 for the embedded store: one writer, one group commit
+  Duration renew_window{250};              // at most; never more than a tenth of Settings::lease
   Duration poll{2'000};                    // backs up every hint, and retries a store that was unreachable
   std::size_t mailbox_max = 20'000;        // commands waiting for one lane; beyond: kResourceExhausted MAILBOX_FULL
   std::size_t waiters_max = 20'000;        // subscriptions and pending waits; beyond: kResourceExhausted WAITERS_LIMIT

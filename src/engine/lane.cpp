@@ -100,7 +100,10 @@ void Lane::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool Lane::offer(Item& item) { return mailbox_.offer(item); }
+bool Lane::offer(Item& item) {
+  const auto* command = std::get_if<ToTarget>(&item);
+  return mailbox_.offer(item, command != nullptr && TargetMachine::is_renewal(command->command));
+}
 void Lane::put(Item item) { mailbox_.put(std::move(item)); }
 std::size_t Lane::queued() const { return mailbox_.size(); }
 
@@ -132,7 +135,7 @@ void Lane::run() {
   std::vector<Item> items;
   while (!stopping_ || mailbox_.size() > 0) {
     const std::optional<Steady> until = next_turn();
-    mailbox_.take(items, until);
+    mailbox_.take(items, until, renewals_at_.has_value());
     steady_now_ = steady();
     // This thread stood still: renewals that came in time could not be read in time.
     if (until && steady_now_ > *until + ClockWatch::kTolerance) grace_due_ = true;
@@ -234,7 +237,7 @@ void Lane::take(ToTarget& item) {
     put_to_work(slot);
     return;
   }
-  if (!renewals_at_) renewals_at_ = steady_now_ + options_.renew_window;
+  if (!renewals_at_) renewals_at_ = steady_now_ + std::min(options_.renew_window, options_.rounds.lease / 10);
   if (!std::exchange(slot.in_renewing, true)) renewing_.push_back(&slot);
 }
 

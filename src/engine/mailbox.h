@@ -18,14 +18,18 @@ class Mailbox {
  public:
   explicit Mailbox(std::size_t most) : most_(most) {}
 
-  // False, and `item` is untouched: it is full.
-  bool offer(Item& item) {
+  // False, and `item` is untouched: it is full. One that can wait wakes nobody while the owner has said that it will
+  // look by itself (looks_soon): waking costs more than a renewal does.
+  bool offer(Item& item, bool can_wait) {
+    bool wake = true;
     {
       const std::lock_guard lock(mutex_);
       if (items_.size() >= most_) return false;
       items_.push_back(std::move(item));
+      wake = !can_wait || !looks_soon_;
+      urgent_ = urgent_ || wake;
     }
-    wake_.notify_one();
+    if (wake) wake_.notify_one();
     return true;
   }
 
@@ -34,20 +38,25 @@ class Mailbox {
     {
       const std::lock_guard lock(mutex_);
       items_.push_back(std::move(item));
+      urgent_ = true;
     }
     wake_.notify_one();
   }
 
-  // Waits until something is there or `until` has come. `into` must be empty; its memory is used again.
-  void take(std::vector<Item>& into, std::optional<Steady> until) {
+  // Waits until something is there that cannot wait, or `until` has come. `into` must be empty; its memory is used
+  // again. looks_soon: `until` is soon enough for what can wait.
+  void take(std::vector<Item>& into, std::optional<Steady> until, bool looks_soon) {
     std::unique_lock lock(mutex_);
-    const auto ready = [&] { return !items_.empty(); };
+    looks_soon_ = looks_soon;
+    if (!looks_soon && !items_.empty()) urgent_ = true;
+    const auto ready = [&] { return urgent_; };
     if (until) {
       wake_.wait_until(lock, *until, ready);
     } else {
       wake_.wait(lock, ready);
     }
     items_.swap(into);
+    urgent_ = false;
   }
 
   [[nodiscard]] std::size_t size() const {
@@ -60,6 +69,8 @@ class Mailbox {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Item> items_;
+  bool urgent_ = false;
+  bool looks_soon_ = false;
 };
 
 }  // namespace syzygy::engine
