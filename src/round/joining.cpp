@@ -1,5 +1,7 @@
 // Joining: which round a join meets, and what it is told at once.
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "round/election.h"
@@ -121,6 +123,17 @@ void forget_departed(Draft& draft, Round& round) {
   });
 }
 
+// Whether the round has no room for one more member of `party`.
+bool too_many(const Round& round, const PartyName& party, const Settings& settings) {
+  if (round.members.size() >= settings.members_max) return true;
+  if (round.members.size() < settings.parties_max) return false;
+  std::set<std::string_view> parties{party.value};
+  for (const Member& member : round.members) {
+    if (member.standing == Standing::kLive) parties.insert(member.party.value);
+  }
+  return parties.size() > settings.parties_max;
+}
+
 Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) {
   Record& record = draft.record;
   const std::string notice = and_also(pin_notice(record, join), replaced_notice(round, join));
@@ -139,11 +152,7 @@ Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) 
     return waits(round, member, notice);
   }
   forget_departed(draft, round);
-  std::set<PartyName> parties{join.party};
-  for (const Member& member : round.members) {
-    if (member.standing == Standing::kLive) parties.insert(member.party);
-  }
-  if (parties.size() > draft.settings.parties_max || round.members.size() >= draft.settings.members_max) {
+  if (too_many(round, join.party, draft.settings)) {
     return refused(ErrorCode::kResourceExhausted, "PARTIES_LIMIT",
                    "round " + round.id.value + " is full: the limit is " + std::to_string(draft.settings.parties_max) +
                        " parties and " + std::to_string(draft.settings.members_max) + " processes in one round",

@@ -1,6 +1,8 @@
 #include "round/view.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "round/election.h"
 
@@ -60,10 +62,10 @@ std::vector<PartyName> counted(const Record& record, const Round& r) {
     members.push_back(&member);
   }
   std::ranges::sort(members, {}, [](const Member* m) { return m->order; });
-  std::set<PartyName> seen;
+  std::set<std::string_view> seen;
   std::vector<PartyName> parties;
   for (const Member* member : members) {
-    if (seen.insert(member->party).second) parties.push_back(member->party);
+    if (seen.insert(member->party.value).second) parties.push_back(member->party);
   }
   return parties;
 }
@@ -76,7 +78,9 @@ std::vector<PartyName> missing(const Record& record, const Round& r) {
 
 bool quorum_complete(const Record& record, const Round& r) {
   // The roster's members are distinct, so that all of it is there exactly when as many count as it has.
-  return r.effective.parties > 0 && counted(record, r).size() >= r.effective.parties;
+  // The cheap comparison first: a large round is asked this with every join.
+  return r.effective.parties > 0 && r.members.size() >= r.effective.parties &&
+         counted(record, r).size() >= r.effective.parties;
 }
 
 std::string waits_for(const Record& record, const Round& r, Instant now) {
