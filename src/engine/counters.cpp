@@ -6,6 +6,7 @@ void Counters::committed_in(std::uint64_t micros) {
   std::size_t bucket = 0;
   while (bucket < std::size(kCommitMicrosBuckets) && micros > kCommitMicrosBuckets[bucket]) ++bucket;
   add(commit_micros[bucket]);
+  commit_micros_sum.fetch_add(micros, std::memory_order_relaxed);
 }
 
 Stats Counters::read() const {
@@ -27,6 +28,7 @@ Stats Counters::read() const {
   stats.tokens_granted = of(tokens_granted);
   stats.targets_cached = of(targets_cached);
   stats.waiters = of(waiters);
+  stats.commit_micros_sum = of(commit_micros_sum);
   for (const Count& count : commit_micros) stats.commit_micros_histogram.push_back(of(count));
   return stats;
 }

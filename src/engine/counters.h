@@ -21,6 +21,7 @@ struct Counters {
   Count rounds_opened = 0, rounds_succeeded = 0, rounds_failed = 0, rounds_indeterminate = 0, tokens_granted = 0;
   std::atomic<std::size_t> targets_cached = 0, waiters = 0, frozen = 0;
   std::array<Count, std::size(kCommitMicrosBuckets) + 1> commit_micros{};
+  Count commit_micros_sum{0};
 
   static void add(Count& count, std::uint64_t n = 1) { count.fetch_add(n, std::memory_order_relaxed); }
   void committed_in(std::uint64_t micros);

@@ -99,6 +99,7 @@ struct Stats {
   std::uint64_t rounds_opened = 0, rounds_succeeded = 0, rounds_failed = 0, rounds_indeterminate = 0,
                 tokens_granted = 0;
   std::size_t targets_cached = 0, waiters = 0, queued = 0;
+  std::uint64_t commit_micros_sum = 0;
   std::vector<std::uint64_t>
       commit_micros_histogram;  // counts per bucket of kCommitMicrosBuckets, the last one is +Inf
 };
