@@ -127,7 +127,6 @@ class Daemon {
     web.address = config_.http;
     if (config_.tls) web.tls = http::Tls{config_.tls->certificate_chain, config_.tls->private_key};
     web.token = config_.token;
-    web.version = version();
     web.allowed_hosts = config_.allowed_hosts;
     web.connections = connections_;
     web.collectables = {make_metrics(*grpc_, connections_)};

@@ -32,7 +32,6 @@ struct Options {
   std::string address = "127.0.0.1:7410";  // host:port; [::1]:7410; port 0: any free one, see Server::port()
   std::optional<Tls> tls;
   std::string token;  // bearer token that callers must present; empty: none is asked for
-  std::string version;
   // Beyond localhost, 127.0.0.0/8 and [::1]: what a browser may call a daemon on loopback that asks for no token
   // (DNS rebinding). Without ports.
   std::vector<std::string> allowed_hosts;
