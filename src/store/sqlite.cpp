@@ -58,9 +58,11 @@ constexpr const char* kCreate = R"(
   COMMIT;
 )";
 
-// One writer, and the checkpoint in its hands: a log of 1000 pages (4 MB) is copied back by the commit that fills it.
+// One writer, and the checkpoint in its hands: a log of 4000 pages (16 MB) is copied back by the commit that fills it.
+// SQLite's own 1000 would have every commit of 512 records do that (measured: a third slower).
 constexpr const char* kWriterSettings = R"(
   PRAGMA synchronous = FULL;
+  PRAGMA wal_autocheckpoint = 4000;
   PRAGMA cache_size = -32768;
   PRAGMA secure_delete = OFF;
   PRAGMA trusted_schema = OFF;

@@ -75,8 +75,8 @@ struct FaultyDisk::Methods {
   static int write(sqlite3_file* file, const void* bytes, int size, sqlite3_int64 offset) {
     File* self = ours(file);
     if (self->path == nullptr) return under(file)->pMethods->xWrite(under(file), bytes, size, offset);
-    const bool full = self->disk->fails_now(Fails::kWriteFull);
-    const bool error = !full && self->disk->fails_now(Fails::kWriteError);
+    const bool full = self->disk->fails_now(Fails::kWriteFull, *self);
+    const bool error = !full && self->disk->fails_now(Fails::kWriteError, *self);
     if (full) size /= 2;
     {
       const std::lock_guard lock(self->disk->mutex_);
@@ -104,7 +104,7 @@ struct FaultyDisk::Methods {
     File* self = ours(file);
     FaultyDisk& disk = *self->disk;
     if (self->path != nullptr) {
-      if (disk.fails_now(Fails::kSyncError)) return SQLITE_IOERR_FSYNC;
+      if (disk.fails_now(Fails::kSyncError, *self)) return SQLITE_IOERR_FSYNC;
       std::unique_lock lock(disk.mutex_);
       ++disk.syncs_;
       if (disk.hold_ == Hold::kNext) {
@@ -142,7 +142,8 @@ struct FaultyDisk::Methods {
   static int sector(sqlite3_file* file) { return under(file)->pMethods->xSectorSize(under(file)); }
   static int characteristics(sqlite3_file* file) { return under(file)->pMethods->xDeviceCharacteristics(under(file)); }
   static int map(sqlite3_file* file, int region, int size, int extend, void volatile** out) {
-    if (ours(file)->path != nullptr && region > 0 && extend != 0 && ours(file)->disk->fails_now(Fails::kIndexGrowth))
+    if (ours(file)->path != nullptr && region > 0 && extend != 0 &&
+        ours(file)->disk->fails_now(Fails::kIndexGrowth, *ours(file)))
       return SQLITE_IOERR_SHMSIZE;
     return under(file)->pMethods->xShmMap(under(file), region, size, extend, out);
   }
@@ -183,17 +184,18 @@ FaultyDisk::~FaultyDisk() {
   sqlite3_vfs_register(under_, 1);
 }
 
-void FaultyDisk::fail(Fails what, std::uint64_t skip, bool once) {
+void FaultyDisk::fail(Fails what, std::uint64_t skip, bool once, On where) {
   const std::lock_guard lock(mutex_);
   what_ = what;
+  where_ = where;
   skip_ = skip;
   once_ = once;
   failed_ = 0;
 }
 
-bool FaultyDisk::fails_now(Fails what) {
+bool FaultyDisk::fails_now(Fails what, const File& file) {
   const std::lock_guard lock(mutex_);
-  if (what_ != what || (once_ && failed_ > 0)) return false;
+  if (what_ != what || (once_ && failed_ > 0) || (where_ == On::kStoreFile && !file.is_store)) return false;
   if (skip_ > 0) {
     --skip_;
     return false;

@@ -33,8 +33,11 @@ class FaultyDisk {
   FaultyDisk(const FaultyDisk&) = delete;
   FaultyDisk& operator=(const FaultyDisk&) = delete;
 
+  // What is written to the store file itself is written by a checkpoint.
+  enum class On : std::uint8_t { kEveryFile, kStoreFile };
+
   // The operation of that kind after `skip` of them fails, and every one after it until mend(), or only that one.
-  void fail(Fails what, std::uint64_t skip, bool once);
+  void fail(Fails what, std::uint64_t skip, bool once, On where = On::kEveryFile);
   void mend() { fail(Fails::kNothing, 0, true); }
   [[nodiscard]] std::uint64_t failed();  // since the last fail() or mend()
 
@@ -62,7 +65,7 @@ class FaultyDisk {
     std::vector<Write> since;  // written after the last fsync, in order
   };
 
-  bool fails_now(Fails what);
+  bool fails_now(Fails what, const File& file);
 
   const std::filesystem::path directory_;
   sqlite3_vfs vfs_{};
@@ -70,6 +73,7 @@ class FaultyDisk {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   Fails what_ = Fails::kNothing;
+  On where_ = On::kEveryFile;
   std::uint64_t skip_ = 0;
   bool once_ = true;
   std::uint64_t failed_ = 0;

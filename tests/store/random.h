@@ -12,7 +12,7 @@ inline unsigned seed() {
   return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device{}();
 }
 
-// `usual` rounds of a random test, twenty times as many where SYZYGY_LONG is set (./dev check).
-inline int rounds(int usual) { return std::getenv("SYZYGY_LONG") != nullptr ? 20 * usual : usual; }
+// `usual` rounds of a random test, eight times as many where SYZYGY_LONG is set (./dev check).
+inline int rounds(int usual) { return std::getenv("SYZYGY_LONG") != nullptr ? 8 * usual : usual; }
 
 }  // namespace syzygy::store_tests
