@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -192,6 +193,7 @@ class Session::Impl {
   bool fresh_ = false;  // view_ was not told yet
   std::vector<v1::Event> events_;
   bool gap_ = false;
+  std::map<std::string, std::string> dissolved_why_;  // by round
   BootTime lease_sent_{};
   BootTime lease_until_{};
   Duration renew_after_ = kRenewDefault;
@@ -706,6 +708,11 @@ Happening Session::Impl::finish(Ending ending, const View& present, const RoundI
   if (round != nullptr && ending != Ending::kNothingPending) {
     out.round = *round;
     out.outcome = round->outcome();
+    // A round that never applied anything has no outcome; why it was dissolved, and by whom, stands in its event.
+    if (const auto why = dissolved_why_.find(round->id());
+        out.outcome.message().empty() && why != dissolved_why_.end()) {
+      out.outcome.set_message(why->second);
+    }
     out.by_this_process = self_.dealt != Token{} && out.outcome.token() == self_.dealt.value;
     if (ending == Ending::kFailed && round->outcome().revision() != 0) to_acknowledge_ = round->outcome().revision();
   }
@@ -891,6 +898,11 @@ void Session::Impl::merge(const v1::Target& target, const google::protobuf::Repe
     if (target.name().empty() && target.revision() == 0) return;  // an answer without a state
     bool news = false;
     if (events != nullptr) {  // from the watch, which brings each once and in order
+      for (const auto& event : *events) {
+        if (event.kind() == v1::EVENT_KIND_ROUND_MOVED && event.state_to() == v1::ROUND_STATE_DISSOLVED) {
+          dissolved_why_[event.round_id()] = event.text();
+        }
+      }
       events_.insert(events_.end(), events->begin(), events->end());
       if (events_.size() > kEventsKept) {
         events_.erase(events_.begin(), events_.end() - static_cast<std::ptrdiff_t>(kEventsKept));
