@@ -26,8 +26,7 @@ class EveryTarget : public testing::TestWithParam<Kind> {
   std::string url_ = GetParam().url();
 };
 
-INSTANTIATE_TEST_SUITE_P(Each, EveryTarget, testing::ValuesIn(kinds()),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Each, EveryTarget, testing::ValuesIn(kinds()), [](const auto& one) { return one.param.name; });
 
 TEST_P(EveryTarget, PeeksWhereNothingWasPreparedAndLeavesNothing) {
   auto target = opened(url_);

@@ -52,7 +52,7 @@ class Killed : public testing::TestWithParam<Kind> {
   std::string url_ = GetParam().url();
 };
 
-INSTANTIATE_TEST_SUITE_P(Each, Killed, testing::ValuesIn(kinds()), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Each, Killed, testing::ValuesIn(kinds()), [](const auto& one) { return one.param.name; });
 
 struct Moment {
   std::string point;
@@ -98,7 +98,9 @@ TEST_P(Killed, WhatIsDoneByHandIsDoneWhollyOrNotAtAll) {
     EXPECT_EQ(target->snapshot()->adopted, after);
     EXPECT_EQ(target->audit()->size(), entries);
 
-    if (!after) ASSERT_TRUE(target->adopt({{StepId{"0001"}, "old"}}, StepId{"1"}, "anna"));
+    if (!after) {
+      ASSERT_TRUE(target->adopt({{StepId{"0001"}, "old"}}, StepId{"1"}, "anna"));
+    }
     kill_at("target_accept" + at, "accept");
     EXPECT_EQ(target->snapshot()->applied[0].step.content, after ? "new" : "old");
     EXPECT_EQ(target->audit()->size(), entries + 1);
