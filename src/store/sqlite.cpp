@@ -300,6 +300,13 @@ Result<std::uint64_t> check_file(const Connection& connection, const std::filesy
   }
 }
 
+Result<void> run(Statement& statement) {
+  Cursor cursor(statement);
+  const auto done = cursor->step();
+  if (!done) return std::unexpected(done.error());
+  return {};
+}
+
 }  // namespace
 
 // Destroyed from below: statements, then connections, then the lock.
@@ -320,7 +327,24 @@ struct SqliteStore::Files {
       : directory(std::move(d)), file(directory / "syzygy.db"), lock(std::move(l)) {}
 
   Result<void> open();
+
+  // A rollback that itself failed is made up for before the next transaction. REQUIRES, all: the writer is ours.
+  Result<void> begin_writing();
+  void roll_back();
 };
+
+Result<void> SqliteStore::Files::begin_writing() {
+  if (writer->in_transaction()) {
+    if (auto ended = run(rollback); !ended) return ended;
+  }
+  return run(begin);
+}
+
+void SqliteStore::Files::roll_back() {
+  // Many errors have rolled back already. What fails here fails again in begin_writing(), which tells.
+  if (writer->in_transaction()) [[maybe_unused]]
+    const auto ended = run(rollback);
+}
 
 Result<void> SqliteStore::Files::open() {
   const auto held = held_a_store(directory);
@@ -424,27 +448,17 @@ Result<std::vector<HistoryRow>> SqliteStore::history(const std::string& key, std
 
 // --- Committing ------------------------------------------------------------------------------------------------------
 
-namespace {
-
-Result<void> run(Statement& statement) {
-  Cursor cursor(statement);
-  const auto done = cursor->step();
-  if (!done) return std::unexpected(done.error());
-  return {};
-}
-
-}  // namespace
-
 // A COMMIT that fails at its fsync leaves the whole transaction in the log file, and outside SQLite's index of it:
 // invisible now, yet a crash would bring it back to life, after we had told somebody that it is not there. So before
 // the next answer another transaction is committed in its place in the log, which settles that it never happened.
 // REQUIRES: writing_ is held.
 Result<void> SqliteStore::settle() {
   if (!unsettled_) return {};
-  for (Statement* statement : {&files_->begin, &files_->settle, &files_->commit}) {
+  if (auto begun = files_->begin_writing(); !begun) return begun;
+  for (Statement* statement : {&files_->settle, &files_->commit}) {
     auto done = run(*statement);
     if (done) continue;
-    if (files_->writer->in_transaction()) (void)run(files_->rollback);
+    files_->roll_back();
     return done;
   }
   unsettled_ = false;
@@ -494,28 +508,25 @@ Result<std::vector<CommitResult>> SqliteStore::commit(std::span<const Change> ch
 
   const std::lock_guard lock(writing_);
   if (auto settled = settle(); !settled) return std::unexpected(std::move(settled.error()));
-  if (auto begun = run(files_->begin); !begun) return std::unexpected(std::move(begun.error()));
-  const auto roll_back = [&] {
-    if (files_->writer->in_transaction()) (void)run(files_->rollback);
-  };
+  if (auto begun = files_->begin_writing(); !begun) return std::unexpected(std::move(begun.error()));
   for (const Change& change : changes) {
     auto result = apply(change);
     if (!result) {
-      roll_back();
+      files_->roll_back();
       return std::unexpected(std::move(result.error()));
     }
     results.push_back(std::move(*result));
   }
   const auto committed = [](const CommitResult& result) { return result.outcome == CommitOutcome::kCommitted; };
   if (std::ranges::none_of(results, committed)) {
-    roll_back();
+    files_->roll_back();
     return results;
   }
 
   auto done = run(files_->commit);
   if (done) return results;
   const bool nothing_happened = files_->writer->last_write_did_not_fit();
-  roll_back();
+  files_->roll_back();
   if (nothing_happened) return std::unexpected(std::move(done.error()));
   unsettled_ = true;
   for (CommitResult& result : results)

@@ -100,7 +100,8 @@ int Connection::system_errno(int code) const {
   sqlite3_file* log = nullptr;
   int number = 0;
   if ((code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_FSYNC) &&
-      sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+      sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&log)) ==
+          SQLITE_OK &&
       log != nullptr && log->pMethods != nullptr &&
       log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK && number != 0)
     return number;

@@ -50,6 +50,8 @@ struct HistoryRow {
 inline constexpr std::size_t kKeyBytesMax = 600;
 inline constexpr std::size_t kValueBytesMax = 16UZ << 20;  // of a record, and of a row of history
 
+// Members have initialisers so that a designated list may leave them out.
+// NOLINTBEGIN(readability-redundant-member-init)
 struct Change {
   std::string key;                       // 1 to kKeyBytesMax bytes, any bytes
   std::optional<Version> expected = {};  // nullopt: the record must not exist yet
@@ -57,6 +59,7 @@ struct Change {
   std::vector<HistoryRow> history = {};  // appended together with the record, or not at all
   std::uint64_t history_floor = 0;       // in the same commit, rows of the key with a lower revision are dropped
 };
+// NOLINTEND(readability-redundant-member-init)
 
 enum class CommitOutcome : std::uint8_t {
   kCommitted,  // durable: it survives SIGKILL of everything and a loss of power
