@@ -20,6 +20,7 @@ bool holds_grant(const Round& round, const IncarnationId& incarnation, Token tok
 void decline(Draft& draft, const IncarnationId& incarnation) {
   const Instant until = draft.now + draft.settings.decline;
   for (Round& round : draft.record.rounds) {
+    if (is_final(round.state)) continue;  // it may still be a member of one that lingers
     for (Member& member : round.members) {
       if (member.incarnation == incarnation) member.declined_until = until;
     }

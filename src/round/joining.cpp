@@ -115,17 +115,8 @@ std::string and_also(std::string a, const std::string& b) {
   return a + b;
 }
 
-// Departed members that nobody needs to know of any more make room.
-void forget_departed(Draft& draft, Round& round) {
-  if (round.members.size() < draft.settings.members_max) return;
-  std::erase_if(round.members, [&](const Member& m) {
-    return m.standing == Standing::kLeft && (!round.grant || round.grant->incarnation != m.incarnation);
-  });
-}
-
-// Whether the round has no room for one more member of `party`.
+// Whether the parties of the round are as many as may be, and `party` is none of them.
 bool too_many(const Round& round, const PartyName& party, const Settings& settings) {
-  if (round.members.size() >= settings.members_max) return true;
   if (round.members.size() < settings.parties_max) return false;
   std::set<std::string_view> parties{party.value};
   for (const Member& member : round.members) {
@@ -151,13 +142,18 @@ Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) 
     }
     return waits(round, member, notice);
   }
-  forget_departed(draft, round);
-  if (too_many(round, join.party, draft.settings)) {
+  // Departed members that nobody needs to know of any more make room.
+  const auto departed = [&](const Member& m) {
+    return m.standing == Standing::kLeft && (!round.grant || round.grant->incarnation != m.incarnation);
+  };
+  const bool crowded = round.members.size() >= draft.settings.members_max;
+  if (too_many(round, join.party, draft.settings) || (crowded && std::ranges::none_of(round.members, departed))) {
     return refused(ErrorCode::kResourceExhausted, "PARTIES_LIMIT",
                    "round " + round.id.value + " is full: the limit is " + std::to_string(draft.settings.parties_max) +
                        " parties and " + std::to_string(draft.settings.members_max) + " processes in one round",
                    {{"limit", std::to_string(draft.settings.parties_max)}});
   }
+  if (crowded) std::erase_if(round.members, departed);
   const bool complete_before = quorum_complete(record, round);
   std::erase_if(round.members, [&](const Member& m) { return m.incarnation == join.request.incarnation; });
   const bool replaces = counting_member(round, join.party) != nullptr;
@@ -169,6 +165,25 @@ Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) 
     round.completed_by = member.incarnation;
   }
   return waits(round, member, notice);
+}
+
+// An incarnation gathers in one round at a time: joining with another plan takes it out of the one before.
+void leave_other_gatherings(Draft& draft, const RoundId& stays, const IncarnationId& incarnation) {
+  for (Round& round : draft.record.rounds) {
+    if (round.state != State::kGathering || round.id == stays) continue;
+    for (Member& member : round.members) {
+      if (member.incarnation != incarnation || member.standing != Standing::kLive) continue;
+      member.standing = Standing::kLeft;
+      draft.note(EventKind::kPartyLeft, &round, member).text = "joined with another plan";
+    }
+  }
+}
+
+// Where it is refused it stays where it was.
+Reply move_in(Draft& draft, Round& round, const Join& join, std::size_t has_from) {
+  Reply reply = enter(draft, round, join, has_from);
+  if (reply.verdict == Verdict::kWait) leave_other_gatherings(draft, round.id, join.request.incarnation);
+  return reply;
 }
 
 Reply open(Draft& draft, const Join& join, PlanHash hash) {
@@ -196,7 +211,7 @@ Reply open(Draft& draft, const Join& join, PlanHash hash) {
   Event& event = draft.note(EventKind::kRoundOpened, &record.rounds.back());
   event.data = opened_data(record.rounds.back());
   event.text = "quorum " + describe(record.rounds.back().effective);
-  return enter(draft, record.rounds.back(), join, 0);
+  return move_in(draft, record.rounds.back(), join, 0);
 }
 
 // A party with nothing pending: noted, and kept only where somebody is needed to look.
@@ -232,18 +247,6 @@ Reply visit(Draft& draft, const Join& join) {
                    record.target.value;
   }
   return reply;
-}
-
-// An incarnation gathers in one round at a time: joining with another plan takes it out of the one before.
-void leave_other_gatherings(Draft& draft, const RoundId& stays, const IncarnationId& incarnation) {
-  for (Round& round : draft.record.rounds) {
-    if (round.state != State::kGathering || round.id == stays) continue;
-    for (Member& member : round.members) {
-      if (member.incarnation != incarnation || member.standing != Standing::kLive) continue;
-      member.standing = Standing::kLeft;
-      draft.note(EventKind::kPartyLeft, &round, member).text = "joined with another plan";
-    }
-  }
 }
 
 std::optional<Reply> check_binding(Draft& draft, const Join& join) {
@@ -348,19 +351,15 @@ Reply on_join(Draft& draft, const Join& join) {
     if (held->state == State::kIndeterminate) return told(Verdict::kIndeterminate, *held);
     if (const auto at = meets(*held, join, hash)) {
       if (auto refusal = disagrees(record, *held, join)) return *refusal;
-      leave_other_gatherings(draft, held->id, join.request.incarnation);
-      return enter(draft, *held, join, *at);
+      return move_in(draft, *held, join, *at);
     }
   }
   for (Round& round : record.rounds) {
     if (round.state != State::kGathering || round.hash != hash) continue;
     if (auto refusal = disagrees(record, round, join)) return *refusal;
-    leave_other_gatherings(draft, round.id, join.request.incarnation);
-    return enter(draft, round, join, 0);
+    return move_in(draft, round, join, 0);
   }
-  Reply reply = open(draft, join, std::move(hash));
-  if (reply.verdict == Verdict::kWait) leave_other_gatherings(draft, *reply.round, join.request.incarnation);
-  return reply;
+  return open(draft, join, std::move(hash));
 }
 
 void compare_gatherings(Draft& draft) {
@@ -375,8 +374,8 @@ void compare_gatherings(Draft& draft) {
                                [&](const PartyName& p) { return std::ranges::find(here, p) == here.end(); });
   };
   for (Round& round : record.rounds) {
-    if (round.state != State::kGathering) continue;
-    std::set<RoundId> odds;
+    if (is_final(round.state)) continue;
+    std::set<RoundId> odds;  // nobody's, for a round that was elected just now
     if (std::ranges::find(gathering, &round) != gathering.end()) {
       for (const Round* other : gathering) {
         if (other != &round && lacks_one_of(round, *other) && lacks_one_of(*other, round)) odds.insert(other->id);

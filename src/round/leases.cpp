@@ -46,6 +46,23 @@ void expire_if_empty(Draft& draft, Round& round) {
 
 void retire(Draft& draft, const Round& round) { draft.note(EventKind::kRoundRetired, &round).to = round.state; }
 
+// Beyond the limit those that ended first retire early. Never one that ended just now: nobody has heard of that yet.
+void make_room(Draft& draft) {
+  auto& rounds = draft.record.rounds;
+  const auto ended = [&](const Round& round) { return is_final(round.state) && round.ended_at < draft.now; };
+  auto lingering =
+      static_cast<std::size_t>(std::ranges::count_if(rounds, [](const Round& r) { return is_final(r.state); }));
+  for (; lingering > draft.settings.lingering_max; --lingering) {
+    auto oldest = rounds.end();
+    for (auto round = rounds.begin(); round != rounds.end(); ++round) {
+      if (ended(*round) && (oldest == rounds.end() || round->ended_at < oldest->ended_at)) oldest = round;
+    }
+    if (oldest == rounds.end()) return;
+    retire(draft, *oldest);
+    rounds.erase(oldest);
+  }
+}
+
 }  // namespace
 
 Duration lock_delay(const Round& round, const Settings& settings) {
@@ -80,15 +97,12 @@ void end_what_is_over(Draft& draft) {
     draft.note(EventKind::kPartyLapsed, nullptr, guest).text = "it had come to look";
     return true;
   });
-  std::size_t lingering = static_cast<std::size_t>(
-      std::ranges::count_if(record.rounds, [](const Round& round) { return is_final(round.state); }));
   std::erase_if(record.rounds, [&](const Round& round) {
-    if (!is_final(round.state)) return false;
-    if (round.linger_until > draft.now && lingering <= draft.settings.lingering_max) return false;
-    --lingering;
+    if (!is_final(round.state) || round.linger_until > draft.now) return false;
     retire(draft, round);
     return true;
   });
+  make_room(draft);
 }
 
 Reply on_renew(Draft& draft, const Renew& renew) {
@@ -158,7 +172,8 @@ void on_grace(Draft& draft, const Grace& grace) {
     if (round.grant) extend(*round.grant);
   }
   for (Member& guest : draft.record.guests) extend(guest);
-  if (extended > 0) draft.note(EventKind::kGraceGiven).text = "after a restart; leases extended: " + std::to_string(extended);
+  if (extended > 0)
+    draft.note(EventKind::kGraceGiven).text = "after a restart; leases extended: " + std::to_string(extended);
 }
 
 std::optional<Instant> next_wake(const Record& record, const Settings& settings) {

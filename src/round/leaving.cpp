@@ -68,15 +68,18 @@ Reply on_leave(Draft& draft, const Leave& leave) {
   if (leave.acknowledge.value > 0) return acknowledge(draft, leave);
   const IncarnationId& incarnation = leave.request.incarnation;
   const std::string reason = leave.reason.empty() ? "left" : leave.reason;
-  Reply reply = done();
-  for (Round& round : draft.record.rounds) {
-    if (is_final(round.state)) continue;
-    const bool granted = round.grant && round.grant->incarnation == incarnation;
-    if (granted && round.state == State::kApplying && !(leave.session_ended && leave.token == round.grant->token)) {
+  for (const Round& round : draft.record.rounds) {
+    if (round.state == State::kApplying && round.grant->incarnation == incarnation &&
+        !(leave.session_ended && leave.token == round.grant->token)) {
       return refused(ErrorCode::kFailedPrecondition, "APPLIER_RUNNING",
                      "this process applies round " + round.id.value +
                          "; it can leave once its transaction is rolled back and its session ended");
     }
+  }
+  Reply reply = done();
+  for (Round& round : draft.record.rounds) {
+    if (is_final(round.state)) continue;
+    const bool granted = round.grant && round.grant->incarnation == incarnation;
     depart(draft, round, incarnation, reason);
     if (granted && round.state == State::kElected) {
       draft.recover(round, "the elected applier " + round.grant->party.value + " left before it claimed");

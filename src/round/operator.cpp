@@ -30,11 +30,19 @@ void sever_one(Draft& draft, Round& round, const SeverRound& command) {
   event.text = command.reason;
   event.actor = command.actor;
   // Nothing of it ever ran, or what ran is confirmed to have ended: there is nothing to wait for.
-  if (!round.last_run || (round.state == State::kRecovering && round.last_run->ended)) {
+  if (!round.last_run || round.last_run->ended) {
     Outcome outcome;
     outcome.message = why + (round.last_run ? "" : "; nothing was applied");
     draft.conclude(round, State::kFailed, std::move(outcome));
   }
+}
+
+// The event of the move names the operator; those of rounds that it made obsolete do not.
+Reply resolve(Draft& draft, Round& round, State verdict, Outcome outcome, const std::string& actor) {
+  const std::size_t moved = draft.events.size();
+  draft.conclude(round, verdict, std::move(outcome));
+  if (moved < draft.events.size()) draft.events[moved].actor = actor;
+  return done(round);
 }
 
 }  // namespace
@@ -117,9 +125,7 @@ Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish) {
     outcome.message = "this round's outcome stood in the target; " + outcome.message;
     outcome.in_target = true;
     outcome.token = finish.found->token;
-    draft.conclude(*round, finish.found->state, std::move(outcome));
-    draft.events.back().actor = finish.actor;
-    return done(*draft.find(finish.round));
+    return resolve(draft, *round, finish.found->state, std::move(outcome), finish.actor);
   }
   if (finish.verdict != State::kSucceeded && finish.verdict != State::kFailed) {
     return refused(ErrorCode::kInvalidArgument, "VERDICT_INVALID", "a resolution is SUCCEEDED or FAILED");
@@ -134,31 +140,29 @@ Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish) {
                    "the target holds no outcome of round " + round->id.value +
                        "; make sure that processes and sessions of the lost run are gone, then pass --attest-stopped");
   }
-  draft.conclude(*round, finish.verdict, std::move(outcome));
-  for (auto event = draft.events.rbegin(); event != draft.events.rend(); ++event) {
-    if (event->kind == EventKind::kRoundMoved && event->round == finish.round) {
-      event->actor = finish.actor;
-      break;
-    }
-  }
-  return done(*draft.find(finish.round));
+  return resolve(draft, *round, finish.verdict, std::move(outcome), finish.actor);
 }
 
 Reply on_set_target(Draft& draft, const SetTarget& set) {
   Record& record = draft.record;
-  if (set.excuse && set.excuse_for.count() > 0) {
-    // A roster that is excused to the last party could be completed by nobody.
-    const Quorum* roster = record.pin && !record.pin->quorum.roster.empty() ? &record.pin->quorum : nullptr;
-    if (roster != nullptr) {
-      std::set<PartyName> left = roster->roster;
-      for (const auto& [party, excuse] : record.excuses) left.erase(party);
-      left.erase(*set.excuse);
-      if (left.empty()) {
-        return refused(
-            ErrorCode::kFailedPrecondition, "ROSTER_EMPTY",
-            "excusing " + set.excuse->value + " would leave nobody of the pinned roster; change the pin instead");
-      }
+  const bool excuses = set.excuse && set.excuse_for.count() > 0;
+  if (excuses || set.change_pin) {
+    // A pinned roster that is excused to the last party could be completed by nobody.
+    std::set<PartyName> left;
+    if (set.change_pin && set.pin) left = set.pin->roster;
+    if (!set.change_pin && record.pin) left = record.pin->quorum.roster;
+    const bool rostered = !left.empty();
+    for (const auto& [party, excuse] : record.excuses) {
+      if (party != set.excuse) left.erase(party);
     }
+    if (excuses) left.erase(*set.excuse);
+    if (rostered && left.empty()) {
+      return refused(ErrorCode::kFailedPrecondition, "ROSTER_EMPTY",
+                     "that would leave nobody of the pinned roster who is not excused, so that no quorum could ever be "
+                     "complete; pin another roster, or end an excuse first");
+    }
+  }
+  if (excuses) {
     if (!record.excuses.contains(*set.excuse) && record.excuses.size() >= draft.settings.parties_max) {
       return refused(
           ErrorCode::kResourceExhausted, "EXCUSES_LIMIT",

@@ -48,9 +48,14 @@ std::optional<Instant> lease_of(const Record& record, const IncarnationId& incar
 }
 
 std::optional<Reply> repeated(const Draft& draft, const RequestId& request, const std::string& digest) {
-  const auto before = draft.record.answered.find(request.incarnation);
-  if (before == draft.record.answered.end()) {
-    if (draft.record.answered.size() < draft.settings.requests_max) return std::nullopt;
+  const auto& answered = draft.record.answered;
+  const auto kept = [&](const auto& entry) { return entry.second.keep_until > draft.now; };
+  const auto before = answered.find(request.incarnation);
+  if (before == answered.end() || !kept(*before)) {
+    if (answered.size() < draft.settings.requests_max) return std::nullopt;
+    if (static_cast<std::size_t>(std::ranges::count_if(answered, kept)) < draft.settings.requests_max) {
+      return std::nullopt;
+    }
     return refused(ErrorCode::kResourceExhausted, "REQUESTS_LIMIT",
                    "target " + draft.record.target.value + " remembers the requests of " +
                        std::to_string(draft.settings.requests_max) + " processes, which is the limit; try again later");

@@ -114,6 +114,11 @@ class Story {
       return step_with(Tick{});
     }
     if (verb == "show") return show();
+    if (verb == "limit") {  // "limit lingering 1", "limit members 2"
+      (words.at(0) == "lingering" ? settings_.lingering_max : settings_.members_max) =
+          static_cast<std::size_t>(number(words.at(1)));
+      return {};
+    }
     if (verb == "repeat") return step_with(last_.at(words.at(0)));
     if (verb == "both") return both(line.substr(5));
     return step_with(parse(verb, words));
