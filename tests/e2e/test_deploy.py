@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import unittest
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Set
 
 import kubernetes_validate
 import yaml
@@ -40,6 +40,21 @@ def containers(node: Any) -> Iterator[Dict[str, Any]]:
     elif isinstance(node, list):
         for value in node:
             yield from containers(value)
+
+
+def with_dependencies(packages: List[str]) -> Set[str]:
+    """These packages and all that they depend on, as they are installed here."""
+    said = subprocess.run(["dpkg-query", "-W", "-f", "${Package}|${Depends}, ${Pre-Depends}\n"], check=True, capture_output=True, text=True)
+    needs = {}
+    for line in said.stdout.splitlines():
+        package, _, dependencies = line.partition("|")
+        needs[package] = set(re.findall(r"(?:^|[,|]\s*)([a-z0-9][a-z0-9.+-]+)", dependencies))
+    found: Set[str] = set()
+    todo = set(packages)
+    while todo:
+        found |= todo
+        todo = set().union(*(needs.get(package, set()) for package in todo)) - found
+    return found
 
 
 class BinariesTest(unittest.TestCase):
@@ -151,6 +166,20 @@ class FilesTest(unittest.TestCase):
                     file.write(unit.replace("/usr/bin/syzygyd", os.path.realpath(os.environ["SYZYGYD"])))
                 said = subprocess.run([analyze, "verify", path], capture_output=True, text=True, timeout=60)
                 self.assertEqual((said.returncode, said.stdout + said.stderr), (0, ""))
+
+    def test_the_image_has_every_library_that_the_binaries_load(self) -> None:
+        listed = read("packages.txt").split("\n[run]\n")[1].split("\n[test]\n")[0].split()
+        installed = with_dependencies(listed)
+        said = subprocess.run(["ldd", os.environ["SYZYGYD"], os.environ["SYZYGY"]], check=True, capture_output=True, text=True).stdout
+        libraries = {os.path.basename(os.path.realpath(path)) for path in re.findall(r"=> (/\S+)", said)}
+        self.assertGreater(len(libraries), 20)
+        command = ["dpkg", "-S", *(f"*/{library}" for library in libraries)]
+        owners: Dict[str, Set[str]] = {}
+        for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+            packages, path = line.split(": ")
+            owners.setdefault(os.path.basename(path), set()).update(package.split(":")[0] for package in packages.split(", "))
+        for library in libraries:
+            self.assertTrue(owners[library] & installed, f"{library} of {owners[library]} is missing: add it to [run] in packages.txt")
 
     def test_the_image_installs_the_listed_packages(self) -> None:
         scripts = re.findall(r"\$\(sed -n '([^']*)'", read("Dockerfile"))
