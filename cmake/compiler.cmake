@@ -9,8 +9,9 @@ set(SYZYGY_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: address,und
 option(SYZYGY_KILL_POINTS "Kill points for the restart tests; never in a release" OFF)
 
 add_library(syzygy_options INTERFACE)
-target_compile_options(syzygy_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wconversion
-  -Wno-sign-conversion -Werror)
+# clang's -Wshadow lets a constructor's parameter bear its member's name, g++ calls that =local.
+target_compile_options(syzygy_options INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Wconversion
+  -Wno-sign-conversion $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow> -Werror)
 target_include_directories(syzygy_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
 if(SYZYGY_KILL_POINTS)
   target_compile_definitions(syzygy_options INTERFACE SYZYGY_KILL_POINTS=1)
