@@ -10,8 +10,8 @@ option(SYZYGY_KILL_POINTS "Kill points for the restart tests; never in a release
 
 add_library(syzygy_options INTERFACE)
 # clang's -Wshadow lets a constructor's parameter bear its member's name, g++ calls that =local.
-target_compile_options(syzygy_options INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Wconversion
-  -Wno-sign-conversion $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow> -Werror)
+target_compile_options(syzygy_options INTERFACE -Wall -Wextra -Wpedantic
+  $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow> -Wnon-virtual-dtor -Wconversion -Wno-sign-conversion -Werror)
 target_include_directories(syzygy_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
 if(SYZYGY_KILL_POINTS)
   target_compile_definitions(syzygy_options INTERFACE SYZYGY_KILL_POINTS=1)

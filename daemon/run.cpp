@@ -27,9 +27,7 @@
 #include "store/memory.h"
 #include "store/sqlite.h"
 #include "transport/grpc/server.h"
-#ifdef SYZYGY_HTTP
 #include "transport/http/server.h"
-#endif
 
 namespace syzygy::daemon {
 namespace {
@@ -122,7 +120,6 @@ class Daemon {
     if (!grpc) return std::unexpected(std::move(grpc.error()));
     grpc_ = *std::move(grpc);
 
-#ifdef SYZYGY_HTTP
     http::Options web;
     web.address = config_.http;
     if (config_.tls) web.tls = http::Tls{config_.tls->certificate_chain, config_.tls->private_key};
@@ -134,13 +131,8 @@ class Daemon {
     auto served = http::Server::start(*service_, std::move(web));
     if (!served) return std::unexpected(std::move(served.error()));
     http_ = *std::move(served);
-#endif
 
-#ifdef SYZYGY_HTTP
     const std::string http = with_port(config_.http, http_->port());
-#else
-    const std::string http = "off";
-#endif
     const std::string rpc = with_port(config_.grpc, grpc_->port());
     log::info("serving", {{"http", http},
                           {"grpc", rpc},
@@ -152,6 +144,7 @@ class Daemon {
                           {"descriptors", std::to_string(descriptors)}});
     if (!config_.port_file.empty()) {
       if (auto ok = write_port_file(config_.port_file, fmt::format("http={}\ngrpc={}\n", http, rpc)); !ok) return ok;
+      wrote_port_file_ = true;
     }
     notify("READY=1\nSTATUS=Serving HTTP on " + http + ", gRPC on " + rpc);
     return {};
@@ -178,20 +171,16 @@ class Daemon {
   // The order in which things end. Each line waits for what it ends.
   void stop() {
     notify("STOPPING=1");
-#ifdef SYZYGY_HTTP
     if (http_) http_->stop(config_.drain);  // accepts no more; tells those who wait to ask elsewhere; answers the rest
-#endif
     if (grpc_) grpc_->stop(config_.drain);  // the same
     watching_.reset();
     if (engine_) engine_->stop();  // refuses, drains the committer, joins its threads
-#ifdef SYZYGY_HTTP
-    http_.reset();  // now no callback can come for a transport any more
-#endif
+    http_.reset();                 // now no callback can come for a transport any more
     grpc_.reset();
     service_.reset();
     engine_.reset();
     store_.reset();  // closed: the next daemon may have the directory
-    if (!config_.port_file.empty()) (void)std::remove(config_.port_file.c_str());
+    if (wrote_port_file_) (void)std::remove(config_.port_file.c_str());
   }
 
  private:
@@ -203,9 +192,8 @@ class Daemon {
   RoundLog round_log_;
   engine::SubscriptionPtr watching_;
   std::unique_ptr<transport::GrpcServer> grpc_;
-#ifdef SYZYGY_HTTP
   std::unique_ptr<http::Server> http_;
-#endif
+  bool wrote_port_file_ = false;
   bool ready_ = true;
   std::size_t frozen_ = 0;
 };
