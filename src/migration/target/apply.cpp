@@ -66,6 +66,7 @@ bool builds_concurrently(const PlannedStep& step, std::size_t index) {
 }  // namespace
 
 ApplyResult GuardedTarget::result_of(const Refused& refused, const PlannedStep& step, bool nothing_left) {
+  nothing_left = nothing_left && !refused.committed;
   const SqlError& error = refused.error;
   if (error.kind == SqlError::Kind::kLost) {
     db_->disconnect();
@@ -95,8 +96,8 @@ ApplyResult GuardedTarget::result_of(const Refused& refused, const PlannedStep& 
   failed.message += nothing_left
                         ? "\nNothing of this step is left in the database: its transaction was rolled back. Mend the "
                           "cause and run the same command again."
-                        : "\nThis step runs outside a transaction: what ran before this statement stays in the "
-                          "database. Look at it, undo or finish it by hand where needed, mend the cause, and run the "
+                        : "\nWhat ran of this step before stays in the database, for no transaction held all of it. "
+                          "Look at it, undo or finish it by hand where needed, mend the cause, and run the "
                           "same command again.";
   return failed;
 }
@@ -271,10 +272,11 @@ ApplyResult GuardedTarget::apply_atomic(const RunInfo& run, const PlannedStep& s
     auto after = db_->transaction_mark();
     if (!after) return ours(after.error());
     if (*before != *after) {
-      return ours({SqlError::Kind::kRefused,
-                   "the step's statements ended the transaction that guards them: look at what they left in the "
-                   "database",
-                   "", 0});
+      return std::unexpected(
+          Refused{{SqlError::Kind::kRefused, "the step's statements ended the transaction that guards them", "", 0},
+                  std::nullopt,
+                  "the end",
+                  true});
     }
     if (auto reset = db_->reset_session(); !reset) return ours(reset.error());
     took = since(started);

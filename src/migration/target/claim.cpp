@@ -159,7 +159,7 @@ BreakGlassResult GuardedTarget::break_glass_begin(const BreakGlass& request, con
                  std::nullopt};
   }
   std::string told;
-  const auto give_up = [&](SqlError error) {
+  const auto give_up = [&](const SqlError& error) {
     db_->disconnect();
     return BreakGlassResult{to_error(error, *db_, "begin the break-glass run")};
   };

@@ -10,7 +10,7 @@
 
 namespace syzygy::migration {
 
-void tell(const OnProgress& progress, Progress said) {
+void tell(const OnProgress& progress, const Progress& said) {
   if (progress) progress(said);
 }
 

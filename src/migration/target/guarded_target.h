@@ -76,6 +76,7 @@ class GuardedTarget final : public Target {
     SqlError error;
     std::optional<std::size_t> statement;  // of the step; nullopt: ours, as `what` says
     std::string what;
+    bool committed = false;  // part of an atomic step, against all that guards it
   };
   // A transaction's body that found a reason not to go on gives the result; nullopt: commit. It may run several times.
   using Ended = std::optional<ApplyResult>;
@@ -121,7 +122,7 @@ class GuardedTarget final : public Target {
   bool break_glass_ = false;  // a break-glass run is on, and this session holds the step lock
 };
 
-void tell(const OnProgress& progress, Progress said);
+void tell(const OnProgress& progress, const Progress& said);
 
 template <class T>
 Result<T> GuardedTarget::reading(std::string_view doing, const std::function<Sql<T>()>& call) {

@@ -14,35 +14,81 @@ const std::vector<std::vector<std::string_view>> kLayout = {
     {
         "create table {schema}meta (version bigint not null)",
         "insert into {schema}meta (version) values (0)",
+
         // One row per application. `previous_*`: the claim before this one, for the comparison after an applier was
         // lost. `coordination`: what must outlive the store (gate mode, pins, excuses, parties that report presence).
-        "create table {schema}fence (application text primary key, id text not null, token bigint not null default 0, "
-        "incarnation text not null default '', round text not null default '', fenced boolean not null default true, "
-        "ended boolean not null default true, previous_token bigint not null default 0, "
-        "previous_incarnation text not null default '', previous_round text not null default '', "
-        "previous_fenced boolean not null default true, previous_ended boolean not null default true, "
-        "adopted boolean not null default false, kept_table text not null default '', "
-        "coordination text not null default '', created_at {at} not null)",
+        R"sql(create table {schema}fence (
+  application text primary key,
+  id text not null,
+  token bigint not null default 0,
+  incarnation text not null default '',
+  round text not null default '',
+  fenced boolean not null default true,
+  ended boolean not null default true,
+  previous_token bigint not null default 0,
+  previous_incarnation text not null default '',
+  previous_round text not null default '',
+  previous_fenced boolean not null default true,
+  previous_ended boolean not null default true,
+  adopted boolean not null default false,
+  kept_table text not null default '',
+  coordination text not null default '',
+  created_at {at} not null))sql",
+
         // Never updated, never deleted.
-        "create table {schema}outcome (application text not null, round text not null, token bigint not null, "
-        "outcome text not null check (outcome in ('succeeded', 'failed')), written_at {at} not null, "
-        "primary key (application, round))",
+        R"sql(create table {schema}outcome (
+  application text not null,
+  round text not null,
+  token bigint not null,
+  outcome text not null check (outcome in ('succeeded', 'failed')),
+  written_at {at} not null,
+  primary key (application, round)))sql",
+
         // What happened, in order: ups and downs. An up that a down took back names it in reverted_by; the ups that
         // name none are what is applied, and the index makes a second one of the same step impossible.
-        "create table {schema}history (seq {seq}, application text not null, step text not null, key text not null, "
-        "direction text not null check (direction in ('up', 'down')), stage text not null, content text not null, "
-        "who text not null, at {at} not null, took_ms bigint not null, round text not null, token bigint not null, "
-        "adopted boolean not null default false, reverted_by bigint)",
-        "create unique index {index}history_once on {schema}history (application, key) "
-        "where direction = 'up' and reverted_by is null",
+        R"sql(create table {schema}history (
+  seq {seq},
+  application text not null,
+  step text not null,
+  key text not null,
+  direction text not null check (direction in ('up', 'down')),
+  stage text not null,
+  content text not null,
+  who text not null,
+  at {at} not null,
+  took_ms bigint not null,
+  round text not null,
+  token bigint not null,
+  adopted boolean not null default false,
+  reverted_by bigint))sql",
+        R"sql(create unique index {index}history_once on {schema}history (application, key)
+  where direction = 'up' and reverted_by is null)sql",
         "create index {index}history_by_step on {schema}history (application, key, seq)",
+
         // A step outside a transaction, from before its first statement until its history row is written.
-        "create table {schema}begun (application text not null, key text not null, step text not null, "
-        "direction text not null, round text not null, token bigint not null, incarnation text not null, "
-        "at {at} not null, failed text not null default '', primary key (application, key))",
+        R"sql(create table {schema}begun (
+  application text not null,
+  key text not null,
+  step text not null,
+  direction text not null,
+  round text not null,
+  token bigint not null,
+  incarnation text not null,
+  at {at} not null,
+  failed text not null default '',
+  primary key (application, key)))sql",
+
         // What was done by hand: break-glass, accept, adopt.
-        "create table {schema}audit (seq {seq}, application text not null, what text not null, step text not null, "
-        "detail text not null, who text not null, reason text not null, token bigint not null, at {at} not null)",
+        R"sql(create table {schema}audit (
+  seq {seq},
+  application text not null,
+  what text not null,
+  step text not null,
+  detail text not null,
+  who text not null,
+  reason text not null,
+  token bigint not null,
+  at {at} not null))sql",
     },
 };
 static_assert(kLedgerVersion == 1);  // the number of entries above

@@ -15,7 +15,7 @@ std::mt19937_64& generator() {
 
 }  // namespace
 
-bool pause(Duration time, std::stop_token stop) {
+bool pause(Duration time, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any woken;
   std::unique_lock lock(mutex);

@@ -16,7 +16,7 @@ namespace syzygy::migration {
 using Steady = std::chrono::steady_clock;
 
 // Waits; false when it was stopped before the time was over.
-bool pause(Duration time, std::stop_token stop);
+bool pause(Duration time, const std::stop_token& stop);
 
 class Deadline {
  public:

@@ -61,7 +61,10 @@ class PostgresDriver final : public Driver {
     session_ = std::move(*session);
     return {};
   }
-  void disconnect() override { session_.reset(); }
+  void disconnect() override {
+    session_.reset();
+    held_.reset();
+  }
   [[nodiscard]] bool connected() const override { return session_ != nullptr; }
 
   [[nodiscard]] std::string why_no_step_lock() const override {
@@ -90,7 +93,7 @@ class PostgresDriver final : public Driver {
   }
   Sql<void> commit() override { return script("commit"); }
   void rollback() override {
-    if (session_ != nullptr) static_cast<void>(script("rollback"));
+    if (session_ != nullptr && !script("rollback")) disconnect();  // its end is the other way to roll back
   }
   Sql<std::string> transaction_mark() override {
     auto rows = query("select pg_catalog.txid_current()::text", {});
@@ -357,8 +360,7 @@ class PostgresDriver final : public Driver {
     }
     Sql<Rows> rows = call();
     if (!rows && rows.error().kind == SqlError::Kind::kLost) {
-      session_.reset();
-      held_.reset();
+      disconnect();
     }
     return rows;
   }

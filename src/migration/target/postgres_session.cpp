@@ -69,11 +69,7 @@ class StopsStatement {
           std::unique_lock lock(mutex_);
           woken_.wait(lock, stop, [this] { return done_; });
           while (!done_) {
-            try {
-              connection.cancel_query();
-            } catch (const std::exception&) {
-              // The statement is over, or the connection is: its own call says which.
-            }
+            ask(connection);
             woken_.wait_for(lock, std::chrono::milliseconds(200), [this] { return done_; });
           }
         }) {}
@@ -89,6 +85,15 @@ class StopsStatement {
   StopsStatement& operator=(const StopsStatement&) = delete;
 
  private:
+  static bool ask(pqxx::connection& connection) {
+    try {
+      connection.cancel_query();
+      return true;
+    } catch (const std::exception&) {
+      return false;  // the statement is over, or the connection is: its own call says which
+    }
+  }
+
   std::mutex mutex_;
   std::condition_variable_any woken_;
   bool done_ = false;
@@ -137,7 +142,7 @@ class PostgresSession::Notices final : public pqxx::errorhandler {
     try {
       if (listener) listener(trimmed(message));
     } catch (const std::exception&) {
-      // A listener that fails must not end the statement that spoke.
+      return false;  // a listener that fails must not end the statement that spoke
     }
     return false;
   }
@@ -166,7 +171,7 @@ Result<PostgresAddress> read_postgres_url(const std::string& url, Duration conne
     if (option->val == nullptr) continue;
     const std::string keyword = option->keyword;
     const std::string value = option->val;
-    address.conninfo += keyword + "=" + conninfo_value(value) + " ";
+    address.conninfo.append(keyword).append("=").append(conninfo_value(value)).append(" ");
     if (keyword == "host" || (keyword == "hostaddr" && host.empty())) host = value;
     if (keyword == "port") port = value;
     if (keyword == "dbname") database = value;
@@ -198,7 +203,7 @@ Result<PostgresAddress> read_postgres_url(const std::string& url, Duration conne
       {"tcp_user_timeout", "30000"},
   };
   for (const auto& [keyword, value] : unless_given) {
-    if (!given.contains(keyword)) address.conninfo += keyword + "=" + value + " ";
+    if (!given.contains(keyword)) address.conninfo.append(keyword).append("=").append(value).append(" ");
   }
   address.conninfo += "client_encoding=UTF8";  // migrations are UTF-8, whatever the environment says
   return address;

@@ -130,7 +130,7 @@ class SqliteDriver final : public Driver {
   }
   Sql<void> commit() override { return simple("commit"); }
   void rollback() override {
-    if (db_ != nullptr && sqlite3_get_autocommit(db_.get()) == 0) static_cast<void>(simple("rollback"));
+    if (db_ != nullptr && sqlite3_get_autocommit(db_.get()) == 0 && !simple("rollback")) disconnect();
   }
   Sql<std::string> transaction_mark() override {
     return std::string(db_ != nullptr && sqlite3_get_autocommit(db_.get()) == 0 ? "in a transaction" : "in none");

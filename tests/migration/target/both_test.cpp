@@ -184,6 +184,17 @@ TEST_P(EveryTarget, TransactionControlInsideAnAtomicStepIsRefused) {
             "applied");
 }
 
+TEST_P(EveryTarget, ATransactionThatEndedAllTheSameIsNoticed) {
+  auto target = prepared(url_);
+  claimed(*target, run_info(1));
+  PlannedStep sneaky = planned("0001", "create table a (id int)");
+  sneaky.statements.push_back(Statement{"/* no splitter leaves this here */ commit", 0, {3, 1}, {}});
+  const auto result = text(apply(*target, run_info(1), sneaky));
+  EXPECT_TRUE(result.contains("ended the transaction that guards them")) << result;
+  EXPECT_TRUE(result.contains("stays in the database")) << result;
+  EXPECT_TRUE(snapshot(*target).applied.empty());
+}
+
 TEST_P(EveryTarget, AStaleTokenAppliesNothing) {
   auto old_applier = prepared(url_);
   auto successor = opened(url_);
