@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/kill_point.h"
+#include "base/name.h"
 #include "base/version.h"
 #include "client/cli/convert.h"
 #include "client/cli/exit_codes.h"
@@ -52,17 +53,23 @@ struct Way {
   const Settings& settings;
   std::optional<RunReported> reported;  // of this process's own run
   std::optional<Ended> ended;
+  int left_on = 0;            // the signal that ended this process's own run before it was done
+  std::string dissolved_why;  // only the event tells
 
   void show(const happening::View& view, const RoundId& round_id) const {
     if (view == nullptr) return;
     const v1::Round* round = find_round(*view, round_id);
-    if (round == nullptr || round->has_outcome()) return;  // the last line tells the outcome
+    if (round == nullptr || round->has_outcome() || round->state() == v1::ROUND_STATE_DISSOLVED ||
+        round->state() == v1::ROUND_STATE_EXPIRED)
+      return;  // the last line tells the outcome
     narrator.now(round_line(*view, *round));
   }
 
-  void on(const happening::Changed& changed) const {
+  void on(const happening::Changed& changed) {
     for (const auto& event : changed.events) {
       if (!event.round_id().empty() && event.round_id() != changed.round.value) continue;
+      if (event.kind() == v1::EVENT_KIND_ROUND_MOVED && event.state_to() == v1::ROUND_STATE_DISSOLVED)
+        dissolved_why = printable(event.text(), event.text().size());
       if (event.kind() == v1::EVENT_KIND_PARTY_REPLACED || event.kind() == v1::EVENT_KIND_SEVERED ||
           event.kind() == v1::EVENT_KIND_APPLIER_DECLINED || event.kind() == v1::EVENT_KIND_PARTY_VISITED) {
         narrator.say(event_line(event, *changed.view));
@@ -136,7 +143,8 @@ struct Way {
     }
     ended = undelivered;
   }
-  void ran(const RunLeft& how, const happening::Elected&) const {
+  void ran(const RunLeft& how, const happening::Elected&) {
+    left_on = how.signal;
     static_cast<void>(session.leave(how.reason, true, how.finding));
   }
   void ran(const RunLost& how, const happening::Elected& elected) {
@@ -161,13 +169,22 @@ struct Way {
       out.message = "already applied: this plan was the last that succeeded here (--again applies it once more)";
     }
     if (finished.ending == happening::Ending::kDissolved && finished.round) {
-      out.message = "severed while it gathered: " + finished.round->sever_reason();
+      out.message = dissolved_why.empty() ? "severed while it gathered" : dissolved_why + ", while it gathered";
     }
     if (!finished.warning.empty()) narrator.warn(finished.warning);
     if (finished.by_this_process && reported && reported->exit_code) out.exit_code = *reported->exit_code;
+    // It failed because this process was told to stop, and nobody was here to take over.
+    if (left_on > 0 && out.exit_code == kExitFailed) out.exit_code = kExitSignalBase + left_on;
     ended = out;
   }
-  void on(const happening::Refused& refused) { ended = of_error(refused.error, "refused"); }
+  void on(const happening::Refused& refused) {
+    ended = of_error(refused.error, "refused");
+    if (refused.error.reason != "REQUEST_OLD") return;
+    // Only an operator's word is numbered so high that this process's own next one is an old one.
+    ended->exit_code = kExitSevered;
+    ended->message = "an operator took this process out of its round; syzygy history --target " + settings.target +
+                     " says who and why; run the command again to come back";
+  }
   void on(const happening::Unreachable& unreachable) { ended = of_error(unreachable.error, "unreachable"); }
   void on(const happening::PendingFailed& failed) {
     ended = of_error(failed.error, "plan_failed");
@@ -218,7 +235,7 @@ SessionOptions session_options(const Settings& settings) {
 }
 
 Ended drive(Session& session, Runner& runner, Narrator& narrator, const Settings& settings) {
-  Way way{session, runner, narrator, settings, std::nullopt, std::nullopt};
+  Way way{session, runner, narrator, settings, std::nullopt, std::nullopt, 0, {}};
   while (!way.ended) {
     const auto happened = session.next(BootClock::now() + kTick);
     narrator.tick();

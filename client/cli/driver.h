@@ -25,6 +25,7 @@ struct RunReported {
 struct RunLeft {
   std::string reason;
   v1::Finding finding;
+  int signal = 0;  // what it was stopped on, if by a signal
 };
 // Nobody can tell here how it ended. The daemon finds out by the lease, the next claim by looking.
 struct RunLost {

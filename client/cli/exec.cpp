@@ -150,6 +150,7 @@ class ExecRunner : public Runner {
       if (left && left->can_see && left->pids.empty()) {
         static_cast<void>(target_->mark_ended(info.token, info.incarnation));
         RunLeft clean;
+        clean.signal = context_.stop.signal();
         clean.reason = reason + "; the command was stopped, and no session of it is left";
         clean.finding.set_kind(v1::Finding::KIND_UNKNOWN);
         clean.finding.set_sessions_gone(true);

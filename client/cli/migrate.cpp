@@ -208,6 +208,7 @@ class NativeRunner : public Runner {
     auto snapshot = migrations_.target().snapshot(round);
     RunLeft left;
     left.reason = session_->must_stop() == Session::MustStop::kSevered ? "severed" : "stopped on a signal";
+    left.signal = context_.stop.signal();
     if (snapshot)
       left.finding = finding_of(migration::compare(plan, round, *snapshot, snapshot->claim), round, *snapshot);
     return left;

@@ -64,6 +64,19 @@ class Postgres:
         with self.connect("postgres") as connection:
             connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
 
+    def restart(self, how: int) -> None:
+        """Ends it by that signal, and starts it again on its port with its data."""
+        self._process.stop(how)
+        data = os.path.join(self._directory.path, "data")
+
+        def serves() -> bool:
+            self._process = self._serve(_binaries(), data)
+            wait_until("PostgreSQL listens or ends", lambda: listens(self.port) or not self._process.running())
+            return self._process.running()  # else a process of the killed server still holds its memory
+
+        wait_until("PostgreSQL is back", serves)
+        wait_until("PostgreSQL takes connections", self._answers)
+
     def close(self) -> None:
         self._process.stop(signal.SIGINT)  # PostgreSQL's word for: now, but orderly
         self._directory.close()

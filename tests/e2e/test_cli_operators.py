@@ -1,0 +1,101 @@
+"""What operators type: target set, target excuse, sever, leave, resolve, status and history, with real rounds."""
+
+import json
+import os
+import signal
+import unittest
+
+from .support.processes import wait_until
+from .support.site import PARTIES, CliTest, Ended, Site, syzygy
+
+USERS = "CREATE TABLE users (id int);"
+
+
+class Operators(CliTest):
+    def operate(self, site: Site, *arguments: str) -> Ended:
+        return syzygy(*arguments, "--daemon", self.daemon.grpc)
+
+    def done(self, site: Site, *arguments: str) -> str:
+        run = self.operate(site, *arguments)
+        self.assertEqual(run.code, 0, run.err)
+        return run.out
+
+    def test_a_pin_stands_in_for_the_quorum_and_is_removed(self) -> None:
+        site = self.site(m0001_users=USERS)
+        nobody_said = syzygy(*site.migrate("eu-west", quorum=None))
+        self.assertEqual(nobody_said.code, 2, nobody_said.err)
+        for way in ("--quorum", "SYZYGY_QUORUM", "syzygy.toml", "target set"):
+            self.assertIn(way, nobody_said.err)
+        self.assertIn("pinned to 1", self.done(site, "target", "set", site.target, "--quorum", "1", "--reason", "one cluster left"))
+        run = syzygy(*site.migrate("eu-west", quorum=None))
+        self.assertEqual(run.code, 0, run.err)
+        self.assertNotIn("pinned", self.done(site, "target", "set", site.target, "--clear", "--reason", "back"))
+
+    def test_an_excused_party_is_not_waited_for(self) -> None:
+        site = self.site(m0001_users=USERS)
+        self.done(site, "target", "set", site.target, "--expect", ",".join(PARTIES), "--reason", "roster")
+        runs = [site.start(*site.migrate(party, quorum=None), name=party) for party in PARTIES[:2]]
+        site.until("missing ap-south")
+        self.assertIn("excused: ap-south", self.done(site, "target", "excuse", site.target, "ap-south", "--for", "2h", "--reason", "region down"))
+        self.assertEqual([run.wait() for run in runs], [0, 0], site.said())
+
+    def test_a_process_is_taken_out(self) -> None:
+        site = self.site(m0001_users=USERS)
+        run = site.start(*site.migrate("eu-west"), name="eu-west")
+        site.until("1 of 3 here")
+        seen = json.loads(self.done(site, "status", "--target", site.target, "--output", "json"))
+        incarnation = seen["rounds"][0]["members"][0]["incarnation"]
+        self.done(site, "leave", "--target", site.target, "--incarnation", incarnation, "--reason", "wrong image")
+        self.assertEqual(run.wait(), 83, run.output())
+        self.assertIn("an operator took this process out", run.output())
+        self.assertIn("wrong image", self.done(site, "history", "--target", site.target))
+
+    def test_an_indeterminate_round_is_resolved(self) -> None:
+        site = self.site()
+        run = site.start("exec", *site.common("eu-west", 1), "--plan-hash", "b1", "--", "sh", "-c", f"touch {site.path('ran')}; sleep 300", name="exec")
+        wait_until("the command runs", lambda: os.path.exists(site.path("ran")))
+        run.stop(signal.SIGTERM)
+        self.assertEqual(run.wait(), 143, run.output())
+        site.until("INDETERMINATE")
+        blind = self.operate(site, "resolve", "--target", site.target, "--reason", "looked")
+        self.assertEqual(blind.code, 2, blind.err)
+        self.assertIn("--database", blind.err)
+        out = self.done(site, "resolve", "--target", site.target, "--attest-stopped", "--as", "failed", "--reason", "looked")
+        self.assertNotIn("INDETERMINATE", out)
+        again = self.operate(site, "resolve", "--target", site.target, "--attest-stopped", "--as", "failed", "--reason", "looked")
+        self.assertEqual(again.code, 2, again.err)
+        self.assertIn("no round", again.err)
+
+    def test_status_watches_and_history_tells(self) -> None:
+        site = self.site(m0001_users=USERS)
+        waiting = site.start(*site.migrate("eu-west", quorum=2), name="eu-west")
+        site.until("1 of 2 here")
+        watch = site.start("status", "--target", site.target, "--watch", "--daemon", self.daemon.grpc, name="watch")
+        wait_until("the watch shows who is here", lambda: "eu-west" in watch.output())
+        self.assertEqual(syzygy(*site.migrate("us-east", quorum=2)).code, 0)
+        self.assertEqual(waiting.wait(), 0, site.said())
+        wait_until("the watch shows the end", lambda: "SUCCEEDED" in watch.output())
+        watch.stop(signal.SIGINT)
+        self.assertEqual(watch.wait(), 130)
+        history = self.done(site, "history", "--target", site.target)
+        for words in ("eu-west is here", "us-east is here", "SUCCEEDED"):
+            self.assertIn(words, history)
+        applied = json.loads(syzygy("history", "--database", site.database, "--output", "json").out)
+        self.assertEqual([entry["id"] for entry in applied["history"]], ["0001"])
+
+    def test_what_is_missing_is_said(self) -> None:
+        site = self.site()
+        for arguments, words in (
+            (("sever", "--target", site.target), "--reason"),
+            (("status", "--target", "never-heard-of"), "never-heard-of"),
+            (("target", "excuse", site.target, "a"), "--for"),
+            (("target", "set", site.target), "--quorum"),
+            (("history",), "--database"),
+        ):
+            run = self.operate(site, *arguments)
+            self.assertEqual(run.code, 2, (arguments, run.err))
+            self.assertIn(words, run.err)
+
+
+if __name__ == "__main__":
+    unittest.main()
