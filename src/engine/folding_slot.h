@@ -167,7 +167,6 @@ class FoldingSlot : public Slot {
   std::size_t encoded_bytes_ = 0;
 
   void for_each_milestone(const std::function<void(const std::string&)>& visit) const final {
-    visit("");
     Machine::for_each_milestone(decision_, visit);
   }
 };

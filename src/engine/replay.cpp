@@ -5,8 +5,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "base/encoding.h"
 #include "base/name.h"
@@ -122,6 +124,8 @@ Result<std::string> write_replay(const std::string& directory, const std::string
     return failure(ErrorCode::kUnavailable, "REPLAY_NOT_WRITTEN",
                    "cannot write the replay file " + path + ": " + std::strerror(errno));
   };
+  std::error_code ignored;  // open() says what is wrong
+  std::filesystem::create_directories(directory, ignored);
   for (int n = 0;; ++n) {
     const std::string path = directory + "/" + base + "-" + std::to_string(replay.now.ms) +
                              (n == 0 ? "" : "-" + std::to_string(n)) + ".replay";

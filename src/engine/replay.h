@@ -32,7 +32,8 @@ std::string encode(const Replay& replay);
 // Errors: kDataLoss, reasons REPLAY_NEWER and REPLAY_CORRUPT.
 Result<Replay> decode_replay(std::string_view bytes);
 
-// Writes it into `directory` under a name of its own, and returns the path. Error: kUnavailable REPLAY_NOT_WRITTEN.
+// Writes it into `directory` (made where it is missing) under a name of its own, and returns the path. Error:
+// kUnavailable REPLAY_NOT_WRITTEN.
 Result<std::string> write_replay(const std::string& directory, const std::string& name, const Replay& replay);
 
 // Folds the file's commands into its record again. Returns what broke ("" if nothing does any more) and, for people,

@@ -83,7 +83,7 @@ class Slot {
   virtual Folded fold() = 0;
   virtual void settle() = 0;
   virtual void committed(const Version& version) = 0;
-  // Of the fold that awaits its commit: names for kill points, "" being the commit as such.
+  // What the fold that awaits its commit means, as names for kill points: "ELECTED", "BARRIER_OPEN".
   virtual void for_each_milestone(const std::function<void(const std::string&)>& visit) const = 0;
 
   // Every command that waits is answered with `error`.

@@ -219,7 +219,7 @@ TEST(EngineBarrier, ABrokenInvariantFreezesThatBarrierOnlyAndLeavesAReplay) {
   ASSERT_EQ(store.commit({&change, 1})->front().outcome, CommitOutcome::kCommitted);
 
   Options options = quick_options();
-  options.replay_directory = directory.path().string();
+  options.replay_directory = (directory / "replay").string();
   auto engine = make_engine(store, options);
   ASSERT_TRUE(engine->start().has_value());
   const auto refused = await(*engine, "bad", 1, "e1");
@@ -231,7 +231,7 @@ TEST(EngineBarrier, ABrokenInvariantFreezesThatBarrierOnlyAndLeavesAReplay) {
   EXPECT_TRUE(engine->health().ready);
 
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(directory.path())) files.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(directory / "replay")) files.push_back(entry.path());
   ASSERT_EQ(files.size(), 1u);
   EXPECT_NE(refused.error().message.find(files.front().string()), std::string::npos);
   const auto replayed = replay(files.front().string());

@@ -1,0 +1,257 @@
+// A store in trouble, and time that jumps: what is refused, what stays open, what goes on by itself.
+#include "engine/clock_watch.h"
+#include "tests/engine/world.h"
+#include "tests/store/faulty_store.h"
+
+namespace syzygy::engine {
+namespace {
+
+using round::Standing;
+using round::Verdict;
+
+// Forwards everything; a test may answer a commit, or hold it.
+class ScriptedStore final : public Store {
+ public:
+  std::function<std::optional<Error>(std::span<const Change>)> before_commit = [](auto) { return std::nullopt; };
+  MovableClock clock;
+
+  Result<std::optional<Loaded>> load(const std::string& key) override { return below_.load(key); }
+  Result<std::vector<Listed>> scan(std::string_view prefix, std::string_view after, std::size_t limit) override {
+    return below_.scan(prefix, after, limit);
+  }
+  Result<std::vector<HistoryRow>> history(const std::string& key, std::uint64_t after, std::size_t limit) override {
+    return below_.history(key, after, limit);
+  }
+  Result<std::vector<CommitResult>> commit(std::span<const Change> changes) override {
+    if (auto error = before_commit(changes)) return std::unexpected(*std::move(error));
+    return below_.commit(changes);
+  }
+  void watch(Hint hint) override { below_.watch(std::move(hint)); }
+  [[nodiscard]] bool shared() const override { return false; }
+  Result<Instant> now() override { return below_.now(); }
+  [[nodiscard]] std::string epoch() const override { return below_.epoch(); }
+  [[nodiscard]] std::string describe() const override { return "scripted:"; }
+
+ private:
+  MemoryStore below_{clock.function()};
+};
+
+// Closed until opened; whoever waits at it can be seen.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait_for(lock, kPatience, [&] { return open_; });
+  }
+  void await_somebody() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kPatience, [&] { return waiting_ > 0; }));
+  }
+  // Opens once somebody has been held for at least `least`.
+  void open_after(Duration least) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, least, [] { return false; });
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int waiting_ = 0;
+  bool open_ = false;
+};
+
+TEST(ClockWatch, ToleratesDriftAndNoticesSteps) {
+  ClockWatch watch;
+  EXPECT_FALSE(watch.stepped(Instant{1'000'000}, 10s));
+  EXPECT_FALSE(watch.stepped(Instant{1'005'000}, 15s));
+  EXPECT_FALSE(watch.stepped(Instant{1'005'900}, 15s)) << "within the tolerance";
+  EXPECT_FALSE(watch.stepped(Instant{1'006'800}, 15s)) << "drift adds up without ever being a step";
+  EXPECT_TRUE(watch.stepped(Instant{1'010'000}, 15s));
+  EXPECT_FALSE(watch.stepped(Instant{1'011'000}, 16s)) << "one step is told once";
+  EXPECT_TRUE(watch.stepped(Instant{1'000'000}, 16s));
+}
+
+TEST(EngineTrouble, AFullDiskIsSaidAndNothingIsLost) {
+  ScriptedStore store;
+  std::atomic<bool> full = false;
+  store.before_commit = [&](auto) -> std::optional<Error> {
+    if (!full) return std::nullopt;
+    return Error{ErrorCode::kResourceExhausted, "STORE_FULL", "the disk is full", {}, std::nullopt};
+  };
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  ASSERT_TRUE(ask(*engine, "orders", join_of("orders", "eu", "e1", 2)).has_value());
+  full = true;
+  const auto refused = ask(*engine, "orders", join_of("orders", "us", "u1", 2));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().reason, "STORE_FULL");
+  EXPECT_EQ(get(*engine, "orders").value()->record.rounds.front().members.size(), 1u)
+      << "what is not durable is not shown";
+  full = false;
+  const auto accepted = ask(*engine, "orders", join_of("orders", "us", "u1", 2));
+  ASSERT_TRUE(accepted.has_value());
+  EXPECT_EQ(accepted->state->record.rounds.front().state, round::State::kElected);
+}
+
+TEST(EngineTrouble, ALeaseThatEndsOnAFullDiskIsEndedWhenThereIsRoom) {
+  ScriptedStore store;
+  std::atomic<bool> full = false;
+  std::atomic<int> tries = 0;
+  store.before_commit = [&](auto) -> std::optional<Error> {
+    if (!full) return std::nullopt;
+    ++tries;
+    return Error{ErrorCode::kResourceExhausted, "STORE_FULL", "the disk is full", {}, std::nullopt};
+  };
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  round::Join join = join_of("orders", "eu", "e1", 2);
+  join.lease = 50ms;
+  ASSERT_TRUE(ask(*engine, "orders", join).has_value());
+  full = true;
+  EXPECT_TRUE(eventually([&] { return tries > 1; }));
+  full = false;
+  EXPECT_TRUE(eventually(
+      [&] { return get(*engine, "orders").value()->record.rounds.front().state == round::State::kExpired; }));
+}
+
+TEST(EngineTrouble, AChangeThatTheStoreDislikesDoesNotTakeOthersDown) {
+  ScriptedStore store;
+  Gate gate;
+  std::atomic<bool> held = true;
+  store.before_commit = [&](std::span<const Change> changes) -> std::optional<Error> {
+    if (held.exchange(false)) gate.pass();
+    for (const Change& change : changes) {
+      if (change.key == "t/bad") return Error{ErrorCode::kInvalidArgument, "ODD", "no", {}, std::nullopt};
+    }
+    return std::nullopt;
+  };
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  const auto answers = inbox<std::pair<std::string, bool>>();
+  const auto join = [&](const std::string& target) {
+    engine->submit(TargetName{target}, join_of(target, "eu", "e1", 2),
+                   [answers, target](const TargetResult& r) { answers->put({target, r.has_value()}); });
+  };
+  join("first");  // holds the lane, so that the three below share a commit
+  gate.await_somebody();
+  join("a");
+  join("bad");
+  join("b");
+  gate.open_after(0ms);
+  for (const auto& [target, accepted] : answers->wait_for(4)) EXPECT_EQ(accepted, target != "bad") << target;
+}
+
+TEST(EngineTrouble, WatchesAndWaitsThatBeganInAnOutageAreServedAfterIt) {
+  MemoryStore memory;
+  {
+    auto engine = make_engine(memory, quick_options());
+    ASSERT_TRUE(engine->start().has_value());
+    ASSERT_TRUE(ask(*engine, "orders", join_of("orders", "eu", "e1", 2)).has_value());
+  }
+  FaultyStore store(memory);
+  Options options = quick_options();
+  options.cache_bytes_max = 0;  // nothing is cached that nobody waits for
+  auto engine = make_engine(store, options);
+  ASSERT_TRUE(engine->start().has_value());
+  store.set_down(true);
+  EXPECT_EQ(get(*engine, "orders").error().reason, "STORE_UNAVAILABLE");
+  const auto updates = inbox<Update>();
+  const auto subscription =
+      engine->watch(TargetName{"orders"}, "", Revision{}, [updates](const Update& u) { updates->put(u); });
+  const auto waits = inbox<StateResult>();
+  engine->get_after(TargetName{"orders"}, "", Revision{}, 60s, [waits](StateResult r) { waits->put(std::move(r)); });
+  const auto expired = inbox<StateResult>();
+  engine->get_after(TargetName{"orders"}, "", Revision{}, 1ms,
+                    [expired](StateResult r) { expired->put(std::move(r)); });
+  EXPECT_EQ(expired->wait_for(1).front().error().reason, "STORE_UNAVAILABLE");
+  EXPECT_TRUE(updates->now().empty());
+  EXPECT_TRUE(waits->now().empty());
+  store.set_down(false);
+  EXPECT_EQ(updates->wait_for(1).front().state->record.target, TargetName{"orders"});
+  EXPECT_TRUE(waits->wait_for(1).front().has_value());
+}
+
+// The store takes longer than a lease for one commit; the renewal that came meanwhile, in time, could not be read.
+TEST(EngineTrouble, ASlowCommitDoesNotCostALeaseThatWasRenewedInTime) {
+  ScriptedStore store;
+  Gate gate;
+  std::atomic<bool> held = false;
+  store.before_commit = [&](auto) -> std::optional<Error> {
+    if (held.exchange(false)) gate.pass();
+    return std::nullopt;
+  };
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  round::Join join = join_of("orders", "eu", "e1", 2);
+  join.lease = 1'100ms;
+  ASSERT_TRUE(ask(*engine, "orders", join).has_value());
+  held = true;
+  const auto other = inbox<int>();
+  engine->submit(TargetName{"billing"}, join_of("billing", "eu", "e1", 2), [other](const auto&) { other->put(1); });
+  gate.await_somebody();
+  const auto renewed = inbox<TargetResult>();
+  engine->submit(TargetName{"orders"}, round::Renew{IncarnationId{"e1"}, Token{}},
+                 [renewed](TargetResult r) { renewed->put(std::move(r)); });
+  gate.open_after(1'500ms);
+  const auto answer = renewed->wait_for(1).front();
+  ASSERT_TRUE(answer.has_value());
+  const auto events = engine->events(TargetName{"orders"}, Revision{}, 100);
+  for (const round::Event& event : *events) EXPECT_NE(event.kind, round::EventKind::kPartyLapsed);
+  EXPECT_EQ(answer->state->record.rounds.front().members.front().standing, Standing::kLive);
+}
+
+TEST(EngineTrouble, AClockThatGoesBackEndsNothingEarlyAndNothingNever) {
+  MovableClock clock;
+  MemoryStore store(clock.function());
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  round::Join join = join_of("orders", "eu", "e1", 2);
+  join.lease = 2s;
+  ASSERT_TRUE(ask(*engine, "orders", join).has_value());
+  clock.move(-60s);
+  const auto renewed = ask(*engine, "orders", round::Renew{IncarnationId{"e1"}, Token{}});
+  ASSERT_TRUE(renewed.has_value());
+  EXPECT_FALSE(renewed->reply.error.has_value());
+  clock.move(60s);
+  // It is silent now, and its lease ends, by the grace of the second step at the latest.
+  EXPECT_TRUE(eventually(
+      [&] { return get(*engine, "orders").value()->record.rounds.front().state == round::State::kExpired; }));
+}
+
+TEST(EngineTrouble, AFullMailboxRefusesAndSaysSo) {
+  ScriptedStore store;
+  Gate gate;
+  std::atomic<bool> held = true;
+  store.before_commit = [&](auto) -> std::optional<Error> {
+    if (held.exchange(false)) gate.pass();
+    return std::nullopt;
+  };
+  Options options = quick_options();
+  options.mailbox_max = 3;
+  auto engine = make_engine(store, options);
+  ASSERT_TRUE(engine->start().has_value());
+  const auto answers = inbox<TargetResult>();
+  const auto join = [&](int n) {
+    engine->submit(TargetName{"orders"}, join_of("orders", "p" + std::to_string(n), "i" + std::to_string(n), 20),
+                   [answers](TargetResult r) { answers->put(std::move(r)); });
+  };
+  join(0);
+  gate.await_somebody();
+  for (int n = 1; n <= 4; ++n) join(n);
+  const auto refused = answers->wait_for(1).front();
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().reason, "MAILBOX_FULL");
+  EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ(engine->stats().queued, 3u);
+  gate.open_after(0ms);
+  std::size_t accepted = 0;
+  for (const TargetResult& r : answers->wait_for(5)) accepted += r.has_value() ? 1 : 0;
+  EXPECT_EQ(accepted, 4u);
+}
+
+}  // namespace
+}  // namespace syzygy::engine
