@@ -101,7 +101,8 @@ Result<std::vector<engine::TargetStatePtr>> Service::list(const Caller& caller, 
       return std::unexpected(std::move(ok.error()));
     }
   }
-  return engine_.list(prefix, after, page(limit));
+  // One more than a page: whoever shows a whole page asks for it to know whether there is another.
+  return engine_.list(prefix, after, limit == kPageSizeMax + 1 ? limit : page(limit));
 }
 
 Result<std::vector<round::Event>> Service::events(const Caller& caller, const std::string& target, Revision after,

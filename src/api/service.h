@@ -43,7 +43,8 @@ class Service {
                                         Revision after, engine::Engine::OnUpdate sink);
   Result<engine::SubscriptionPtr> watch_all(const Caller& caller, const std::string& prefix,
                                             engine::Engine::OnUpdate sink);
-  // A limit of 0 stands for kPageSize; more than kPageSizeMax for that.
+  // A limit of 0 stands for kPageSize; more than kPageSizeMax + 1 for kPageSizeMax (the one more tells whether there is
+  // another page).
   Result<std::vector<engine::TargetStatePtr>> list(const Caller& caller, const std::string& prefix,
                                                    const std::string& after, std::size_t limit);
   // kNotFound TARGET_UNKNOWN where there is no such target.

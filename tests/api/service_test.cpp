@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "round/codec.h"
 #include "tests/engine/world.h"
 
 namespace syzygy::api {
@@ -128,6 +129,20 @@ TEST(Service, GetsListsAndEvents) {
   ASSERT_GE(events->size(), 2u);
   EXPECT_EQ(w.service.events(kFriend, "orders", {}, 1)->size(), 1u);
   EXPECT_EQ(w.service.events(kFriend, "orders", events->back().revision, 0)->size(), 0u);
+}
+
+TEST(Service, ListsAreLimitedToAPageAndTheOneThatTellsOfAnother) {
+  World w;
+  for (int i = 0; i < 1'002; ++i) {
+    round::Record record;
+    record.target = TargetName{"t" + std::to_string(i)};
+    const Change change{.key = "t/" + record.target.value, .bytes = round::encode(record)};
+    ASSERT_TRUE(w.store.commit({&change, 1}).has_value());
+  }
+  EXPECT_EQ(w.service.list(kFriend, "", "", 0)->size(), kPageSize);
+  EXPECT_EQ(w.service.list(kFriend, "", "", kPageSizeMax)->size(), kPageSizeMax);
+  EXPECT_EQ(w.service.list(kFriend, "", "", kPageSizeMax + 1)->size(), kPageSizeMax + 1);
+  EXPECT_EQ(w.service.list(kFriend, "", "", kPageSizeMax + 2)->size(), kPageSizeMax);
 }
 
 TEST(Service, ABarrierOfOneAndAWaitThatIsCancelled) {

@@ -159,6 +159,7 @@ TEST(EngineTrouble, WatchesAndWaitsThatBeganInAnOutageAreServedAfterIt) {
   ASSERT_TRUE(engine->start().has_value());
   store.set_down(true);
   EXPECT_EQ(get(*engine, "orders").error().reason, "STORE_UNAVAILABLE");
+  EXPECT_EQ(engine->stats().targets_cached, 0u);
   const auto updates = inbox<Update>();
   const auto subscription =
       engine->watch(TargetName{"orders"}, "", Revision{}, [updates](const Update& u) { updates->put(u); });
@@ -202,6 +203,48 @@ TEST(EngineTrouble, ASlowCommitDoesNotCostALeaseThatWasRenewedInTime) {
   const auto events = engine->events(TargetName{"orders"}, Revision{}, 100);
   for (const round::Event& event : *events) EXPECT_NE(event.kind, round::EventKind::kPartyLapsed);
   EXPECT_EQ(answer->state->record.rounds.front().members.front().standing, Standing::kLive);
+}
+
+// The store was away for longer than a lease, and its clock did not step.
+TEST(EngineTrouble, AnOutageLongerThanALeaseDoesNotCostIt) {
+  MemoryStore memory;
+  FaultyStore store(memory);
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  round::Join join = join_of("orders", "eu", "e1", 2);
+  join.lease = 1'200ms;
+  ASSERT_TRUE(ask(*engine, "orders", join).has_value());
+  store.set_down(true);
+  EXPECT_EQ(ask(*engine, "orders", round::Renew{IncarnationId{"e1"}, Token{}}).error().reason, "STORE_UNAVAILABLE");
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_TRUE(eventually([&] { return std::chrono::steady_clock::now() - began > 1'400ms; }));
+  store.set_down(false);
+  ASSERT_TRUE(eventually([&] { return engine->health().ready; }));
+  ASSERT_TRUE(ask(*engine, "orders", round::Renew{IncarnationId{"e1"}, Token{}}).has_value());
+  const auto events = engine->events(TargetName{"orders"}, Revision{}, 100);
+  for (const round::Event& event : *events) EXPECT_NE(event.kind, round::EventKind::kPartyLapsed);
+}
+
+// A refusal changes nothing, so no commit holds it against the store.
+TEST(EngineTrouble, NobodyIsRefusedFromACacheThatAnotherDaemonHasOvertaken) {
+  MemoryStore memory;
+  const auto handle = memory.another_handle();
+  FaultPlan plan;
+  plan.hint_lost = 1'000;
+  FaultyStore deaf(*handle, plan);
+  Options options = quick_options();
+  options.poll = 3'600s;
+  auto one = make_engine(memory, options);
+  auto two = make_engine(deaf, options);
+  ASSERT_TRUE(one->start().has_value());
+  ASSERT_TRUE(two->start().has_value());
+  ASSERT_TRUE(ask(*two, "orders", join_of("orders", "eu", "e1", 3)).has_value());
+  ASSERT_TRUE(ask(*one, "orders", join_of("orders", "us", "u1", 3)).has_value());
+  EXPECT_EQ(get(*two, "orders").value()->record.rounds.front().members.size(), 1u) << "it has not heard of it";
+  const auto renewed = ask(*two, "orders", round::Renew{IncarnationId{"u1"}, Token{}});
+  ASSERT_TRUE(renewed.has_value());
+  EXPECT_FALSE(renewed->reply.error.has_value()) << renewed->reply.error->message;
+  EXPECT_EQ(renewed->state->record.rounds.front().members.size(), 2u);
 }
 
 TEST(EngineTrouble, AClockThatGoesBackEndsNothingEarlyAndNothingNever) {
