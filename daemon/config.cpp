@@ -371,6 +371,11 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
   app.add_option("--config", file, "reads this file first [/etc/syzygy/syzygyd.toml, if it is there]")
       ->type_name("FILE")
       ->group("State");
+  std::string replay;
+  app.add_option("--replay", replay,
+                 "folds what a frozen target left in DIR/replay again, prints what happens, and ends")
+      ->type_name("FILE")
+      ->group("State");
   std::map<std::string, std::vector<std::string>> flags;
   for (const Setting& setting : known) {
     const std::string flag = "--" + setting.name;
@@ -394,6 +399,7 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
     }
     return usage(e.what());
   }
+  if (!replay.empty()) return {std::nullopt, {}, 0, replay};
 
   Config config;
   const auto given = [&](const std::string& name) -> std::optional<std::string> {

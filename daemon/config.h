@@ -49,11 +49,12 @@ struct Config {
   std::string file;  // the syzygyd.toml that was read; empty: none
 };
 
-// What main() has to do: run with this configuration, or print a text and exit.
+// What main() has to do: run with this configuration, replay what a frozen target left, or print a text and exit.
 struct Parsed {
   std::optional<Config> config;
   std::string text;  // to stdout where code is 0, else to stderr
   int code = 0;
+  std::string replay = {};  // not empty: the file
 };
 
 inline constexpr int kExitUsage = 2;  // flags, file, values, certificates, token

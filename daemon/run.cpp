@@ -24,6 +24,7 @@
 #include "daemon/notify.h"
 #include "daemon/round_log.h"
 #include "engine/engine.h"
+#include "engine/replay.h"
 #include "store/memory.h"
 #include "store/sqlite.h"
 #include "transport/grpc/server.h"
@@ -234,6 +235,16 @@ void hold_signals() {
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   (void)std::signal(SIGPIPE, SIG_IGN);
+}
+
+int replay(const std::string& path) {
+  const auto replayed = engine::replay(path);
+  if (!replayed) {
+    fmt::print(stderr, "syzygyd: {}\n", replayed.error().message);
+    return exit_code_of(replayed.error());
+  }
+  fmt::print("{}", replayed->text);
+  return 0;
 }
 
 int run(const Config& config) {

@@ -4,6 +4,8 @@
 // cleanly, the second ends the process at once. Called once, from the main thread.
 #pragma once
 
+#include <string>
+
 #include "daemon/config.h"
 
 namespace syzygy::daemon {
@@ -12,6 +14,7 @@ inline constexpr int kExitData = 65;         // the store's file is damaged, for
 inline constexpr int kExitUnavailable = 69;  // a port or the state directory cannot be had
 
 void hold_signals();
-int run(const Config& config);  // the exit code
+int run(const Config& config);        // the exit code
+int replay(const std::string& path);  // the same
 
 }  // namespace syzygy::daemon

@@ -21,6 +21,7 @@ Stats Counters::read() const {
   stats.events = of(events);
   stats.updates_sent = of(updates_sent);
   stats.renewals = of(renewals);
+  stats.turns = of(turns);
   stats.rounds_opened = of(rounds_opened);
   stats.rounds_succeeded = of(rounds_succeeded);
   stats.rounds_failed = of(rounds_failed);

@@ -96,6 +96,7 @@ struct Health {
 struct Stats {
   std::uint64_t commands = 0, commits = 0, committed_records = 0, conflicts = 0, unknown_commits = 0, store_errors = 0;
   std::uint64_t events = 0, updates_sent = 0, renewals = 0;
+  std::uint64_t turns = 0;  // of the lanes: how often one woke to look at something
   std::uint64_t rounds_opened = 0, rounds_succeeded = 0, rounds_failed = 0, rounds_indeterminate = 0,
                 tokens_granted = 0;
   std::size_t targets_cached = 0, waiters = 0, queued = 0;

@@ -149,18 +149,20 @@ void Lane::run() {
 std::optional<Steady> Lane::next_turn() const {
   std::optional<Steady> next;
   const auto at = [&](Steady when) { next = std::min(next.value_or(when), when); };
-  if (!wakes_.empty() && !down_since_) {
-    at(steady_now_ + std::max(Duration{0}, wakes_.begin()->first - now_));
+  // What needs the store waits for the probe while that does not answer.
+  if (!down_since_) {
+    if (!wakes_.empty()) at(steady_now_ + std::max(Duration{0}, wakes_.begin()->first - now_));
+    if (poll_at_) at(*poll_at_);
+    if (grace_due_) at(steady_now_);
   }
   if (!deadlines_.empty()) at(deadlines_.begin()->first);
   if (renewals_at_) at(*renewals_at_);
   if (probe_at_) at(*probe_at_);
-  if (poll_at_) at(*poll_at_);
-  if (grace_due_ && !down_since_) at(steady_now_);
   return next;
 }
 
 void Lane::turn(std::vector<Item>& items) {
+  Counters::add(counters_->turns);
   for (Item& item : items) std::visit([this](auto& what) { take(what); }, item);
   if (renewals_at_ && (steady_now_ >= *renewals_at_ || stopping_)) {
     for (Slot* slot : std::exchange(renewing_, {})) {

@@ -17,6 +17,7 @@
 #include <sstream>
 #include <thread>
 
+#include "engine/replay.h"
 #include "syzygy/v1/syzygy.grpc.pb.h"
 #include "tests/daemon/process.h"
 
@@ -88,6 +89,30 @@ TEST(Syzygyd, SaysWhatItIs) {
   EXPECT_EQ(unknown.code, 2);
   EXPECT_NE(unknown.err.find("--frobnicate"), std::string::npos);
   EXPECT_TRUE(unknown.out.empty());
+}
+
+TEST(Syzygyd, ReplaysWhatAFrozenTargetLeft) {
+  const Directory directory;
+  engine::Replay left;
+  left.is_barrier = true;
+  left.broken = "a generation opened without its quorum";
+  barrier::Record record;
+  record.name = "gate";
+  record.generation = Generation{1};
+  record.state = barrier::State::kOpen;
+  record.quorum = 3;
+  left.record = barrier::encode(record);
+  left.commands = {barrier::encode(barrier::Command{barrier::Tick{}})};
+  const auto file = engine::write_replay(directory / "replay", "gate", left);
+  ASSERT_TRUE(file.has_value());
+  const Ended replayed = run(directory, {"--replay", *file});
+  EXPECT_EQ(replayed.code, 0) << replayed.err;
+  EXPECT_NE(replayed.out.find("barrier gate at revision 0, 1 commands"), std::string::npos) << replayed.out;
+  EXPECT_NE(replayed.out.find("found now: a generation opened without its quorum"), std::string::npos);
+  const Ended damaged = run(directory, {"--replay", directory.write("odd", "nonsense")});
+  EXPECT_EQ(damaged.code, 65);
+  EXPECT_NE(damaged.err.find("no replay file"), std::string::npos) << damaged.err;
+  EXPECT_EQ(run(directory, {"--replay", "/nowhere/at/all"}).code, 69);
 }
 
 TEST(Syzygyd, JsonLogsAreJson) {

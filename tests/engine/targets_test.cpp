@@ -197,6 +197,36 @@ TEST(EngineTarget, AnEndedSubscriptionIsNeverCalledAgainEvenFromInside) {
   EXPECT_TRUE(eventually([&] { return w.engine->stats().waiters == 1; }));
 }
 
+TEST(EngineTarget, WhoStoppedWatchingIsForgotten) {
+  World w;
+  auto one = watch(*w.engine, "orders", inbox<Update>());
+  const auto two = watch(*w.engine, "orders", inbox<Update>());
+  must(ask(*w.engine, "orders", join_of("orders", "eu", "e1", 3)));
+  EXPECT_TRUE(get(*w.engine, "orders").has_value());
+  one.reset();
+  EXPECT_TRUE(get(*w.engine, "orders").has_value());
+  const std::uint64_t before = w.engine->stats().updates_sent;
+  must(ask(*w.engine, "orders", join_of("orders", "us", "u1", 3)));
+  EXPECT_TRUE(get(*w.engine, "orders").has_value());
+  EXPECT_EQ(w.engine->stats().updates_sent - before, 1u);
+}
+
+TEST(EngineTarget, WhereHistoryIsMissingAWatcherIsToldSo) {
+  MemoryStore store;
+  round::Record record;
+  record.target = TargetName{"orders"};
+  record.revision = Revision{5};
+  const Change change{.key = "t/orders", .bytes = round::encode(record)};
+  ASSERT_TRUE(store.commit({&change, 1}).has_value());
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  const auto updates = inbox<Update>();
+  const auto subscription = watch(*engine, "orders", updates, store.epoch(), Revision{3});
+  const Update first = updates->wait_for(1).front();
+  EXPECT_TRUE(first.gap);
+  EXPECT_TRUE(first.events->empty());
+}
+
 TEST(EngineTarget, ASubscriptionMayOutliveItsEngine) {
   SubscriptionPtr one;
   SubscriptionPtr all;
@@ -230,6 +260,21 @@ TEST(EngineTarget, ABlockingQueryAnswersWhenTheTargetMoves) {
   must(ask(*w.engine, "orders", join_of("orders", "us", "u1", 2)));
   EXPECT_GT(waiting->wait_for(1).front().value()->record.revision, now);
   EXPECT_TRUE(eventually([&] { return w.engine->stats().waiters == 0; }));
+}
+
+TEST(EngineTarget, ABlockingQueryHearsOfWhatAnotherDaemonDid) {
+  MemoryStore memory;
+  const auto handle = memory.another_handle();
+  auto one = make_engine(memory, quick_options());
+  auto two = make_engine(*handle, quick_options());
+  ASSERT_TRUE(one->start().has_value());
+  ASSERT_TRUE(two->start().has_value());
+  const TargetAnswer joined = must(ask(*one, "orders", join_of("orders", "eu", "e1", 2)));
+  auto answers = inbox<StateResult>();
+  two->get_after(TargetName{"orders"}, memory.epoch(), joined.state->record.revision, 60s,
+                 [answers](StateResult r) { answers->put(std::move(r)); });
+  must(ask(*one, "orders", join_of("orders", "us", "u1", 2)));
+  EXPECT_GT(answers->wait_for(1).front().value()->record.revision, joined.state->record.revision);
 }
 
 TEST(EngineTarget, WhoWatchesAllHearsOfEachUnderThePrefix) {

@@ -226,6 +226,20 @@ TEST(EngineTrouble, AnOutageLongerThanALeaseDoesNotCostIt) {
 }
 
 // A refusal changes nothing, so no commit holds it against the store.
+TEST(EngineTrouble, AnOutageIsWaitedThroughNotSpunThrough) {
+  MemoryStore memory;
+  FaultyStore store(memory);
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  ASSERT_TRUE(ask(*engine, "orders", join_of("orders", "eu", "e1", 2)).has_value());
+  store.set_down(true);
+  EXPECT_FALSE(ask(*engine, "orders", join_of("orders", "us", "u1", 2)).has_value());
+  const Stats before = engine->stats();
+  EXPECT_TRUE(eventually([&] { return engine->stats().store_errors >= before.store_errors + 4; })) << "it looks again";
+  const Stats after = engine->stats();
+  EXPECT_LE(after.turns - before.turns, 2 * (after.store_errors - before.store_errors) + 5);
+}
+
 TEST(EngineTrouble, NobodyIsRefusedFromACacheThatAnotherDaemonHasOvertaken) {
   MemoryStore memory;
   const auto handle = memory.another_handle();
@@ -263,6 +277,34 @@ TEST(EngineTrouble, AClockThatGoesBackEndsNothingEarlyAndNothingNever) {
   // It is silent now, and its lease ends, by the grace of the second step at the latest.
   EXPECT_TRUE(eventually(
       [&] { return get(*engine, "orders").value()->record.rounds.front().state == round::State::kExpired; }));
+}
+
+TEST(EngineTrouble, WhoStopsWatchingDuringACommitDoesNotHearOfIt) {
+  ScriptedStore store;
+  Gate gate;
+  std::atomic<bool> held = false;
+  store.before_commit = [&](auto) -> std::optional<Error> {
+    if (held.exchange(false)) gate.pass();
+    return std::nullopt;
+  };
+  auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  ASSERT_TRUE(ask(*engine, "orders", join_of("orders", "eu", "e1", 3)).has_value());
+  const auto updates = inbox<Update>();
+  const auto put = [updates](const Update& update) { updates->put(update); };
+  auto watching = *engine->watch(TargetName{"orders"}, "", Revision{}, put);
+  auto watching_all = *engine->watch_all("", put);
+  updates->wait_for(1);
+  held = true;
+  const auto joined = inbox<int>();
+  engine->submit(TargetName{"orders"}, join_of("orders", "us", "u1", 3), [joined](const auto&) { joined->put(1); });
+  gate.await_somebody();
+  watching.reset();
+  watching_all.reset();
+  gate.open_after(0ms);
+  joined->wait_for(1);
+  EXPECT_TRUE(get(*engine, "orders").has_value());
+  EXPECT_EQ(updates->now().size(), 1u);
 }
 
 TEST(EngineTrouble, AFullMailboxRefusesAndSaysSo) {
