@@ -396,7 +396,7 @@ TEST_P(EveryTarget, AStopInTheMiddleOfAnAtomicStepLeavesNothing) {
   claimed(*target, run);
   const std::string endless =
       GetParam().dialect == Dialect::kPostgres
-          ? "select pg_sleep(600)"
+          ? "select pg_sleep(60)"
           : "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
   std::stop_source stop;
   const auto at_second = [&](const Progress& said) {

@@ -226,7 +226,7 @@ TEST_F(Postgres, AClaimWaitsForTheSessionOfAKilledApplier) {
     auto target = opened(url_);
     claimed(*target, run_info(1, "old"));
     apply(*target, run_info(1, "old"), planned("0001", "create table a (id int)"));
-    apply(*target, run_info(1, "old"), planned("0002", "insert into a values (2); select pg_sleep(3600)"));
+    apply(*target, run_info(1, "old"), planned("0002", "insert into a values (2); select pg_sleep(60)"));
   });
   int pid = 0;
   ASSERT_TRUE(eventually([&] { return (pid = running("pg_sleep")) != 0; }));
@@ -260,7 +260,7 @@ TEST_F(Postgres, PolicyTerminateEndsTheOldSession) {
   Forked applier([&] {
     auto target = opened(url_);
     claimed(*target, run_info(1, "old"));
-    apply(*target, run_info(1, "old"), planned("0001", "select pg_sleep(3600)"));
+    apply(*target, run_info(1, "old"), planned("0001", "select pg_sleep(60)"));
   });
   ASSERT_TRUE(eventually([&] { return running("pg_sleep") != 0; }));
   applier.kill();
@@ -280,7 +280,7 @@ TEST_F(Postgres, AServerThatLooksForItsClientEndsTheSessionByItself) {
     options.client_check_interval = Duration{100};
     auto target = opened(url_, options);
     claimed(*target, run_info(1, "old"));
-    apply(*target, run_info(1, "old"), planned("0001", "select pg_sleep(3600)"));
+    apply(*target, run_info(1, "old"), planned("0001", "select pg_sleep(60)"));
   });
   ASSERT_TRUE(eventually([&] { return running("pg_sleep") != 0; }));
   applier.kill();
@@ -290,7 +290,7 @@ TEST_F(Postgres, AServerThatLooksForItsClientEndsTheSessionByItself) {
 TEST_F(Postgres, AClaimGivesUpAtItsBoundAndOnAStop) {
   auto old_applier = prepared(url_);
   claimed(*old_applier, run_info(1, "old"));
-  std::jthread applier([&] { apply(*old_applier, run_info(1, "old"), planned("0001", "select pg_sleep(3600)")); });
+  std::jthread applier([&] { apply(*old_applier, run_info(1, "old"), planned("0001", "select pg_sleep(60)")); });
   int pid = 0;
   ASSERT_TRUE(eventually([&] { return (pid = running("pg_sleep")) != 0; }));
   auto successor = opened(url_);
@@ -316,7 +316,7 @@ TEST_F(Postgres, AClaimIsCompleteWhenNoHolderOfTheStepLockIsLeft) {
   std::string old_result;
   std::jthread applier([&] {
     old_result =
-        text(apply(*old_applier, run_info(1, "old"), planned("0001", "select pg_sleep(3600)", {.atomic = false})));
+        text(apply(*old_applier, run_info(1, "old"), planned("0001", "select pg_sleep(60)", {.atomic = false})));
   });
   int pid = 0;
   ASSERT_TRUE(eventually([&] { return (pid = running("pg_sleep")) != 0; }));
@@ -358,7 +358,7 @@ TEST_F(Postgres, CreateIndexConcurrentlyPassesWhileOthersWaitInClaim) {
       eventually([&] { return go.load(); });
       stop.request_stop();
     });
-    other->apply_step(run_info(1), planned("0001", "insert into a values (1); select pg_sleep(3600)"), {}, {},
+    other->apply_step(run_info(1), planned("0001", "insert into a values (1); select pg_sleep(60)"), {}, {},
                       stop.get_token());
   });
   ASSERT_TRUE(eventually([&] { return running("pg_sleep") != 0; }));
@@ -405,7 +405,7 @@ TEST_F(Postgres, ALockTimeoutIsTriedAgainUntilTheLockIsGiven) {
         return options;
       }());
       claimed(*other, run_info(1));
-      other->apply_step(run_info(1), planned("0001", "lock table a; select pg_sleep(3600)"), {}, {}, stop.get_token());
+      other->apply_step(run_info(1), planned("0001", "lock table a; select pg_sleep(60)"), {}, {}, stop.get_token());
     });
     ASSERT_TRUE(eventually([&] { return running("pg_sleep") != 0; }));
     std::jthread stopper([&] {
@@ -433,7 +433,7 @@ TEST_F(Postgres, ALockThatIsNeverGivenIsAnErrorInTheEnd) {
     other_options.application = "other";
     auto other = prepared(url_, other_options);
     claimed(*other, run_info(1));
-    other->apply_step(run_info(1), planned("0001", "lock table a; select pg_sleep(3600)"), {}, {}, stop.get_token());
+    other->apply_step(run_info(1), planned("0001", "lock table a; select pg_sleep(60)"), {}, {}, stop.get_token());
   });
   ASSERT_TRUE(eventually([&] { return running("pg_sleep") != 0; }));
   Heard heard;
@@ -454,7 +454,7 @@ TEST_F(Postgres, OtherRefusalsAreNotTriedAgain) {
   claimed(*target, run_info(1));
   Heard heard;
   const auto result = target->apply_step(
-      run_info(1), planned("0001", "set statement_timeout = 20; select pg_sleep(3600)"), {}, heard.listener(), {});
+      run_info(1), planned("0001", "set statement_timeout = 20; select pg_sleep(60)"), {}, heard.listener(), {});
   const auto* failed = std::get_if<StepFailed>(&result);
   ASSERT_NE(failed, nullptr) << text(result);  // a timeout of the database's is no stop of ours
   EXPECT_EQ(failed->sql_state, "57014");
@@ -530,7 +530,7 @@ TEST_F(Postgres, ASessionThatIsTerminatedInTheMiddleIsLostAndSettleTellsTheTruth
   auto target = prepared(url_);
   const RunInfo run = run_info(1);
   claimed(*target, run);
-  const PlannedStep slow = planned("0001", "create table a (id int); select pg_sleep(3600)");
+  const PlannedStep slow = planned("0001", "create table a (id int); select pg_sleep(60)");
   ApplyResult result = Cancelled{};
   std::jthread applier([&] { result = apply(*target, run, slow); });
   int pid = 0;
@@ -594,7 +594,7 @@ TEST_F(Postgres, SettleWaitsForTheOldSession) {
   const RunInfo run = run_info(1);
   claimed(*target, run);
   for (const bool atomic : {true, false}) {
-    const PlannedStep slow = planned("0001", "select pg_sleep(3600)", {.atomic = atomic});
+    const PlannedStep slow = planned("0001", "select pg_sleep(60)", {.atomic = atomic});
     ApplyResult result = Cancelled{};
     std::jthread applier([&] { result = apply(*target, run, slow); });
     int pid = 0;
@@ -617,7 +617,7 @@ TEST_F(Postgres, SettleWaitsForTheOldSession) {
                   PlanStage::kAll,
                   false,
                   OnApplierLost::kStop,
-                  {planned("0001", "select pg_sleep(3600)", {.atomic = false}).step}};
+                  {planned("0001", "select pg_sleep(60)", {.atomic = false}).step}};
   EXPECT_EQ(compare(plan, next.round, claim.snapshot, claim.previous), Comparison{BegunUnfinished{StepId{"0001"}}});
 }
 
@@ -629,7 +629,7 @@ TEST_F(Postgres, SettleGivesUpAtItsBoundWhileTheServerIsDown) {
   const RunInfo run = run_info(1);
   claimed(*target, run);
   ApplyResult result = Cancelled{};
-  const PlannedStep slow = planned("0001", "create table a (id int); select pg_sleep(3600)");
+  const PlannedStep slow = planned("0001", "create table a (id int); select pg_sleep(60)");
   Heard heard;
   std::jthread applier([&] { result = target->apply_step(run, slow, {}, heard.listener(), {}); });
   ASSERT_TRUE(eventually([&] { return heard.count(Progress::Kind::kStatement) == 2; }));
@@ -707,7 +707,7 @@ TEST_F(Postgres, AStopInAStepOutsideATransactionSaysThatSomethingMayBeLeft) {
     stop.request_stop();
   });
   EXPECT_EQ(
-      text(target->apply_step(run, planned("0001", "create table a (id int); select pg_sleep(3600)", {.atomic = false}),
+      text(target->apply_step(run, planned("0001", "create table a (id int); select pg_sleep(60)", {.atomic = false}),
                               {}, {}, stop.get_token())),
       "cancelled, something left");
   stopper.join();
@@ -802,7 +802,7 @@ TEST_F(Postgres, AWrappedToolsSessionsBearItsNameAndCanBeEnded) {
         "create table seen as select current_setting('syzygy.token') as token, "
         "current_setting('syzygy.incarnation') as incarnation, current_setting('syzygy.application') "
         "as application, current_setting('work_mem') as mem, current_setting('application_name') as "
-        "name, current_setting('client_connection_check_interval') as interval; select pg_sleep(3600)";
+        "name, current_setting('client_connection_check_interval') as interval; select pg_sleep(60)";
     ::execl((PostgresServer::programs() / "psql").c_str(), "psql", url_.c_str(), "-c",
             sql.substr(0, sql.find(';')).c_str(), "-c", sql.substr(sql.find(';') + 2).c_str(), nullptr);
     ::_exit(127);
