@@ -83,6 +83,7 @@ void fold(View& view, const Event& event) {
       round().state = event.to;
       if (event.to != State::kElected && event.to != State::kApplying) round().grant.reset();
       if (is_final(event.to)) round().diverged.clear();
+      if (event.to == State::kDissolved) round().severed = true;
       if (!event.data.empty()) {
         round().outcome = unpack<Outcome>(event.data);
         round().outcome->revision = event.revision;

@@ -20,7 +20,10 @@ Reply no_such_round(const Record& record, const RoundId& id) {
 
 void sever_one(Draft& draft, Round& round, const SeverRound& command) {
   const std::string why = "severed by " + command.actor + ": " + command.reason;
-  if (round.state == State::kGathering) return draft.end(round, State::kDissolved, why);
+  if (round.state == State::kGathering) {
+    round.sever = Sever{command.actor, command.reason, draft.now, {}};  // its members are told why, not only that
+    return draft.end(round, State::kDissolved, why);
+  }
   if (round.sever) return;  // the first one stands
   round.sever = Sever{command.actor, command.reason, draft.now, {}};
   const Duration lease = round.grant ? round.grant->lease_ttl : draft.settings.lease;

@@ -46,7 +46,7 @@ std::string picture(const Record& record) {
           << (round.last_run->fenced ? " fenced" : "") << (round.last_run->ended ? " ended" : "");
     }
     if (round.remaining_from) out << "\n  left from " << *round.remaining_from;
-    if (round.sever) out << "\n  severed until " << round.sever->confirm_by.ms;
+    if (round.sever && round.state != State::kDissolved) out << "\n  severed until " << round.sever->confirm_by.ms;
     if (round.resolution) out << "\n  resolving " << round.resolution->token.value;
     if (round.outcome) {
       out << "\n  outcome of " << round.outcome->token.value << (round.outcome->in_target ? " in target" : "")
