@@ -5,8 +5,10 @@
 
 const TOKEN_KEY = 'syzygy-token';
 const SILENCE_MS = 40000;  // the daemon says something at least every 15 s
+const HIDDEN_MS = 10000;
 const EVENTS_SHOWN = 60;
 const STEPS_SHOWN = 14;
+const TARGETS_SHOWN = 500;
 
 const STATES = {
   GATHERING: ['Gathering', 'wait'],
@@ -21,6 +23,19 @@ const STATES = {
   SUPERSEDED: ['Superseded', 'neutral'],
 };
 
+const MOVES = {
+  GATHERING: 'gathers',
+  ELECTED: 'has an applier',
+  APPLYING: 'is being applied',
+  RECOVERING: 'has lost its applier, and looks for another',
+  SUCCEEDED: 'succeeded',
+  FAILED: 'failed',
+  INDETERMINATE: 'is indeterminate: somebody has to look',
+  EXPIRED: 'expired',
+  DISSOLVED: 'was dissolved',
+  SUPERSEDED: 'was superseded',
+};
+
 const EVENTS = {
   ROUND_OPENED: 'A round opened',
   PARTY_JOINED: 'joined',
@@ -28,17 +43,17 @@ const EVENTS = {
   PARTY_LAPSED: 'fell silent: its lease is over',
   PARTY_REVIVED: 'is back',
   PARTY_LEFT: 'left',
-  PARTY_VISITED: 'came with nothing pending',
+  PARTY_VISITED: 'came by',
   APPLIER_GRANTED: 'was elected to apply',
   APPLIER_CLAIMED: 'claimed the target',
   APPLIER_DECLINED: 'declined to apply',
-  STEP_PROGRESS: 'is at a step',
+  STEP_PROGRESS: 'reports progress',
   SEVERED: 'The round was severed',
   ACKNOWLEDGED: 'acknowledged the failure',
   PIN_SET: 'The pin was set',
   EXCUSED: 'was excused',
   EXCUSE_ENDED: 'is excused no longer',
-  BOUND: 'The target was bound to its database',
+  BOUND: 'The target was bound',
   DIVERGED: 'Two rounds disagree about the plan',
   CONVERGED: 'The rounds agree again',
   RESOLUTION_BEGUN: 'An operator began to resolve the round',
@@ -173,9 +188,20 @@ class Follower {
     if (this.wake) this.wake();
   }
 
+  // A browser opens six connections to one daemon, over all of its tabs: one that nobody sees needs none.
+  pause(paused) {
+    this.paused = paused;
+    if (paused && this.controller) this.controller.abort();
+    if (!paused && this.wake) this.wake();
+  }
+
   async run() {
     let pause = 500;
     while (!this.stopped) {
+      if (this.paused) {
+        await new Promise((resolve) => { this.wake = resolve; });
+        continue;
+      }
       this.controller = new AbortController();
       try {
         const response = await ask(this.path(this.lastId), this.controller.signal);
@@ -188,6 +214,7 @@ class Follower {
         });
       } catch (error) {
         if (this.stopped) return;
+        if (this.paused) continue;
         if (error instanceof Unauthorised) {
           this.onState('unauthorised');
           return;
@@ -198,6 +225,7 @@ class Follower {
         }
       }
       if (this.stopped) return;
+      if (this.paused) continue;
       this.onState('lost');
       await new Promise((resolve) => {
         this.wake = resolve;
@@ -217,7 +245,7 @@ const known = {
   problem: '',         // why it cannot be shown
   events: [],          // newest first
   gap: false,
-  open: new Set(),     // earlier rounds that are unfolded
+  open: new Set(),     // the other rounds that are unfolded
 };
 const links = {all: 'connecting', one: 'idle'};
 let lostAt = null;
@@ -278,27 +306,12 @@ function follow(name) {
     },
     onEvent: (update) => {
       if (known.chosen !== name) return;
+      if (!known.target) loadEvents(name, Number(update.target.revision || 0));
       announce(known.target, update.target);
       known.target = update.target;
       known.problem = '';
       if (update.gap && known.events.length) known.gap = true;
-      const seen = new Set(known.events.map((e) => e.revision));
-      for (const event of update.events || []) {
-        if (!seen.has(event.revision)) known.events.unshift(event);
-      }
-      known.events.sort((a, b) => Number(b.revision) - Number(a.revision));
-      known.events.length = Math.min(known.events.length, EVENTS_SHOWN);
-      draw();
-    },
-    onOpen: async (signal) => {
-      // What happened before we came: the last page of the history.
-      const from = Math.max(0, Number((known.targets.get(name) || {}).revision || 0) - EVENTS_SHOWN);
-      const answer = await (await ask(`${base}/events?after=${from}&pageSize=${EVENTS_SHOWN}`, signal)).json();
-      if (known.chosen !== name) return;
-      const seen = new Set(known.events.map((e) => e.revision));
-      known.events.push(...(answer.events || []).filter((e) => !seen.has(e.revision)));
-      known.events.sort((a, b) => Number(b.revision) - Number(a.revision));
-      known.events.length = Math.min(known.events.length, EVENTS_SHOWN);
+      addEvents(update.events || []);
       draw();
     },
     onState: (link, detail) => {
@@ -310,9 +323,26 @@ function follow(name) {
   });
 }
 
+function addEvents(more) {
+  const seen = new Set(known.events.map((e) => e.revision));
+  known.events.push(...more.filter((e) => !seen.has(e.revision)));
+  known.events.sort((a, b) => Number(b.revision) - Number(a.revision));
+  known.events.length = Math.min(known.events.length, EVENTS_SHOWN);
+}
+
+// What happened before we came.
+async function loadEvents(name, revision) {
+  try {
+    const after = Math.max(0, revision - EVENTS_SHOWN);
+    const answer = await (await ask(`v1/targets/${encodeURIComponent(name)}/events?after=${after}&pageSize=${EVENTS_SHOWN}`)).json();
+    if (known.chosen === name) addEvents(answer.events || []);
+    draw();
+  } catch { /* the stream goes on without them, or says that the connection is lost */ }
+}
+
 function announce(before, after) {
-  const was = before && before.rounds && before.rounds[0];
-  const is = after && after.rounds && after.rounds[0];
+  const was = leading(before);
+  const is = leading(after);
   if (!is || (was && was.id === is.id && was.state === is.state && was.present === is.present)) return;
   by('announce').textContent = `${after.name}: ${state(is.state).text}, ${is.present || 0} of ${needed(is)} present`;
 }
@@ -331,6 +361,7 @@ function start() {
     },
     onState: (link) => {
       links.all = link;
+      if (link === 'live' && !known.chosen) choose(fromHash());
       if (link === 'unauthorised') signIn();
       draw();
     },
@@ -416,18 +447,32 @@ function drawTargets() {
     .filter((t) => t.name.toLowerCase().includes(wanted))
     .sort((a, b) => a.name.localeCompare(b.name));
   by('count').textContent = wanted ? `${list.length} of ${known.targets.size}` : plural(known.targets.size, 'target', 'targets');
-  const focused = document.activeElement && document.activeElement.dataset && document.activeElement.dataset.target;
-  by('targets').replaceChildren(...list.slice(0, 500).map((summary) => {
-    const s = state(summary.state);
-    return h('li', null,
-      h('a', {href: hashOf(summary.name), 'data-target': summary.name, 'aria-current': summary.name === known.chosen && 'page'},
-        h('span', {class: 'row'}, h('span', {class: 'name'}, summary.name), pill(s.text, s.tone)),
-        h('span', {class: 'text', title: summary.text || ''}, summary.text || '')));
-  }));
-  if (focused) {
-    const again = [...by('targets').querySelectorAll('a')].find((a) => a.dataset.target === focused);
-    if (again) again.focus({preventScroll: true});
-  }
+  const lines = list.slice(0, TARGETS_SHOWN).map(targetLine);
+  if (list.length > lines.length) lines.push(h('li', {class: 'quiet'}, `${list.length - lines.length} more: filter them`));
+  // What stands already stays the same node, so that a click that has begun still finds it.
+  const ul = by('targets');
+  lines.forEach((line, i) => {
+    if (ul.children[i] !== line) ul.insertBefore(line, ul.children[i] || null);
+  });
+  while (ul.children.length > lines.length) ul.lastChild.remove();
+}
+
+const lineOf = new Map();  // name -> {key, node}
+
+function targetLine(summary) {
+  const s = state(summary.state);
+  const chosen = summary.name === known.chosen;
+  const key = JSON.stringify([s.key, summary.text, chosen]);
+  const before = lineOf.get(summary.name);
+  if (before && before.key === key) return before.node;
+  const node = before ? before.node : h('li', null, h('a', {href: hashOf(summary.name), 'data-target': summary.name}));
+  const link = node.firstChild;
+  if (chosen) link.setAttribute('aria-current', 'page');
+  else link.removeAttribute('aria-current');
+  link.replaceChildren(h('span', {class: 'row'}, h('span', {class: 'name'}, summary.name), pill(s.text, s.tone)),
+    h('span', {class: 'text', title: summary.text || ''}, summary.text || ''));
+  lineOf.set(summary.name, {key, node});
+  return node;
 }
 
 function empty() {
@@ -460,15 +505,16 @@ function drawDetail() {
       h('p', {class: 'quiet'}, known.problem || 'Nothing is known of this target yet.'));
     return;
   }
-  const rounds = target.rounds || [];
-  const current = rounds[0];
+  const rounds = [...(target.rounds || [])];
+  const current = leading(target);
+  if (current) rounds.splice(rounds.indexOf(current), 1);
   const s = state(current && current.state);
   document.title = `${target.name} · ${s.text} · Syzygy`;
   const nodes = [
     h('div', {class: 'head'}, h('h1', null, target.name), pill(s.text, s.tone)),
     h('p', {class: 'facts'},
       h('span', null, `revision ${target.revision || 0}`),
-      h('span', null, `token ${target.token || 0}`),
+      target.token ? h('span', null, `token ${target.token}`) : null,
       target.binding && target.binding.database ? h('span', null, `database ${target.binding.database}`) : null,
       target.binding && target.binding.application && target.binding.application !== 'default'
         ? h('span', null, `application ${target.binding.application}`) : null,
@@ -481,12 +527,15 @@ function drawDetail() {
   }
   if (current) nodes.push(h('article', {class: 'card', 'data-round': current.id}, roundSections(current, target, true)));
   else nodes.push(h('div', {class: 'card'}, h('p', {class: 'quiet'}, 'No round is live or lingering.'), visitsSection(target)));
-  for (const round of rounds.slice(1)) nodes.push(earlier(round, target));
+  for (const round of rounds) nodes.push(other(round, target));
   nodes.push(eventsCard());
-  main.replaceChildren(...nodes);
+  // Only if something is different: a selection of text, or a click that has begun, is not disturbed without need.
+  const fresh = h('div', null, nodes);
+  if (main.firstChild && main.childNodes.length === 1 && main.firstChild.isEqualNode(fresh)) return;
+  main.replaceChildren(fresh);
 }
 
-function earlier(round, target) {
+function other(round, target) {
   const s = state(round.state);
   const node = h('details', {class: 'card', open: known.open.has(round.id), 'data-round': round.id},
     h('summary', null, pill(s.text, s.tone), h('span', null, `round ${round.generation || 0}`),
@@ -497,6 +546,13 @@ function earlier(round, target) {
     else known.open.delete(round.id);
   });
   return node;
+}
+
+// The round that holds the target, else the newest.
+function leading(target) {
+  const rounds = (target && target.rounds) || [];
+  const holds = ['ELECTED', 'APPLYING', 'RECOVERING', 'INDETERMINATE'];
+  return rounds.find((r) => holds.includes(state(r.state).key)) || rounds[0];
 }
 
 function needed(round) {
@@ -570,8 +626,10 @@ function partiesSection(round, target) {
   const applier = round.applier || {};
   const tiles = counted.map((m) => {
     const applies = applier.incarnation && m.incarnation === applier.incarnation;
+    const applied = over && round.outcome && round.outcome.applierParty === m.party;
     return party(m.party, applies ? 'work' : 'good', [
-      h('b', null, applies ? `applier, token ${applier.token || 0}${applier.settling ? ', settles only' : ''}` : 'present'),
+      h('b', null, applies ? `applier, token ${applier.token || 0}${applier.settling ? ', settles only' : ''}`
+        : applied ? `applied it, token ${round.outcome.token || 0}` : over ? 'took part' : 'present'),
       [m.host, m.release, m.joinedAt ? `since ${new Date(m.joinedAt).toLocaleTimeString([], {hour12: false})}` : ''].filter(Boolean).join(' · '),
       m.mayApply ? '' : 'votes only',
     ], {applier: applies});
@@ -629,7 +687,7 @@ function stepsSection(round) {
     h('h2', null, `Plan: ${done} of ${plural(steps.length, 'step', 'steps')} done`),
     bar(percent, s.tone, `${done} of ${steps.length} steps done`),
     h('ol', {class: 'steps'}, list),
-    h('p', {class: 'quiet mono'}, `plan ${String(round.planHash || '').slice(0, 12)} · round ${round.id || ''}`));
+    h('p', {class: 'quiet mono plan-id'}, `plan ${String(round.planHash || '').slice(0, 12)} · round ${round.id || ''}`));
 }
 
 function bar(percent, tone, label) {
@@ -654,7 +712,7 @@ function visitsSection(target) {
 function eventText(event) {
   const kind = short(event.kind, 'EVENT_KIND_');
   if (kind === 'ROUND_MOVED') {
-    return `The round is ${state(event.stateTo).text.toLowerCase()}${event.text ? `: ${event.text}` : ''}`;
+    return `The round ${MOVES[short(event.stateTo, 'ROUND_STATE_')] || 'moved'}${event.text ? `: ${event.text}` : ''}`;
   }
   const words = EVENTS[kind] || kind.toLowerCase().replaceAll('_', ' ');
   const whole = event.party && words[0] === words[0].toLowerCase() ? `${event.party} ${words}` : words;
@@ -681,7 +739,18 @@ by('sign-in').addEventListener('submit', (event) => {
 by('filter').addEventListener('input', draw);
 window.addEventListener('hashchange', () => choose(fromHash() || newest()));
 window.addEventListener('online', () => [all, one].forEach((f) => f && f.wake && f.wake()));
+let hiding = 0;
+function rest(paused) {
+  clearTimeout(hiding);
+  for (const follower of [all, one]) if (follower) follower.pause(paused);
+}
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) hiding = setTimeout(() => rest(true), HIDDEN_MS);
+  else rest(false);
+});
+window.addEventListener('pagehide', () => rest(true));
+window.addEventListener('pageshow', () => rest(false));
 setInterval(draw, 10000);  // so that "12 s ago" does not stand still
-setInterval(checkReady, 10000);
+setInterval(() => document.hidden || checkReady(), 10000);
 checkReady();
 start();
