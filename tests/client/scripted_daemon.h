@@ -5,6 +5,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -304,9 +305,13 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
       }
       v1::WatchTargetResponse response;
       *response.mutable_target() = target_;
-      auto* event = response.add_events();
-      event->set_revision(target_.revision());
-      event->set_text("moved");
+      // The event before is told once more: a client must bear that.
+      for (std::uint64_t revision = std::max<std::uint64_t>(target_.revision(), 2) - 1; revision <= target_.revision();
+           ++revision) {
+        auto* event = response.add_events();
+        event->set_revision(revision);
+        event->set_text("moved");
+      }
       sent = target_.revision();
       repeated = repeats_;
       lock.unlock();

@@ -691,7 +691,9 @@ TEST_F(SessionTest, NothingPendingNeedsNoDaemon) {
   silent.listen();
   auto mine = options();
   mine.leave_bound = milliseconds(200);
-  Session session(client_of(quick({silent.endpoint()})), mine);
+  auto client = quick({silent.endpoint()});
+  client.connect_timeout = milliseconds(60'000);
+  Session session(client_of(client), mine);
   const auto finished = await<Finished>(session);
   EXPECT_EQ(finished.ending, Ending::kNothingPending);
   EXPECT_NE(finished.warning, "");
