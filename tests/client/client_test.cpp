@@ -142,8 +142,10 @@ TEST(Calls, AStopEndsThemAtOnce) {
     EXPECT_TRUE(daemon.eventually([&] { return !daemon.renewals.empty(); }));
     stop.request(2);
   });
+  const auto began = BootClock::now();
   const auto answer = client->renew(renewal(), Bound{BootTime::max(), &stop});
   asks.join();
+  EXPECT_LT(BootClock::now() - began, milliseconds(30'000)) << "it waited for the attempt's own end";
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().reason, "STOPPED");
 }

@@ -455,6 +455,22 @@ TEST_F(SessionTest, AStopWhileTheDaemonIsGoneIsBounded) {
   EXPECT_FALSE(await<Stopped>(session).told);
 }
 
+TEST_F(SessionTest, OneGoodbyeIsTriedNotTwo) {
+  StopSource stop;
+  auto mine = options();
+  mine.leave_bound = milliseconds(200);
+  daemon.on_leave = [&](auto& context, auto&, auto&) { return daemon.never(context); };
+  Session session(client_of(quick({daemon.endpoint()})), mine, &stop);
+  await<Changed>(session);
+  stop.request(15);
+  EXPECT_FALSE(await<Stopped>(session).told);
+  session.close();
+  ASSERT_FALSE(daemon.leaves.empty());
+  for (const auto& leave : daemon.leaves) {
+    EXPECT_EQ(leave.request().sequence(), daemon.leaves[0].request().sequence());
+  }
+}
+
 TEST_F(SessionTest, AStoppedApplierLeavesWithWhatStandsInTheTarget) {
   StopSource stop;
   Session session(client_of(quick({daemon.endpoint()})), options(), &stop);
@@ -513,6 +529,11 @@ TEST_F(SessionTest, ProgressIsCoalescedAndNeverBlocks) {
   ASSERT_TRUE(daemon.eventually(
       [&] { return !daemon.progresses.empty() && daemon.progresses.back().progress().step_index() == 999; }));
   EXPECT_LT(daemon.progresses.size(), 100u);
+  // Some heartbeats later: what was sent is not sent again.
+  const auto renewals = daemon.count(daemon.renewals);
+  ASSERT_TRUE(daemon.eventually([&] { return daemon.renewals.size() >= renewals + 6; }));
+  EXPECT_TRUE(std::ranges::is_sorted(daemon.progresses, std::less_equal<>(),
+                                     [](const auto& p) { return p.progress().step_index(); }));
   EXPECT_EQ(daemon.progresses.back().token(), 5u);
   EXPECT_EQ(daemon.progresses.back().incarnation(), "me");
 }
@@ -668,10 +689,8 @@ TEST_F(SessionTest, TheDeadlineDoesNotStrikeARun) {
   mine.timeout = milliseconds(400);
   Session session(client_of(quick({daemon.endpoint()})), mine);
   run(session, true);
-  while (BootClock::now() < session.deadline() + milliseconds(50)) {
-    const auto happening = session.next(session.deadline() + milliseconds(50));
-    ASSERT_FALSE(happening && is_last(*happening));
-  }
+  while (BootClock::now() <= session.deadline()) session.next(session.deadline() + milliseconds(1));
+  while (const auto happening = session.next(BootClock::now())) ASSERT_FALSE(is_last(*happening));
   ASSERT_TRUE(session.report(success(), BootClock::now() + milliseconds(10'000)));
   EXPECT_EQ(await<Finished>(session).ending, Ending::kApplied);
 }
