@@ -130,6 +130,20 @@ TEST(Calls, TheBoundHoldsAfterContactWasLost) {
   EXPECT_NE(answer.error().message.find(daemon.endpoint().text()), std::string::npos) << answer.error().message;
 }
 
+TEST(Calls, OneThatIsNotAnsweredIsAskedAgain) {
+  ScriptedDaemon daemon;
+  std::atomic<int> asked{0};
+  daemon.on_renew = [&](auto& context, auto&, auto&) {
+    return ++asked == 1 ? daemon.never(context) : grpc::Status::OK;
+  };
+  auto options = quick({daemon.endpoint()});
+  options.attempt_timeout = milliseconds(200);
+  options.connect_timeout = milliseconds(60'000);
+  const auto answer = Client::open(options).value()->renew(renewal(), soon());
+  EXPECT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(asked, 2);
+}
+
 TEST(Calls, AStopEndsThemAtOnce) {
   ScriptedDaemon daemon;
   daemon.on_renew = [&](auto& context, auto&, auto&) { return daemon.never(context); };
