@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include <set>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 #include "engine/replay.h"
 #include "syzygy/v1/syzygy.grpc.pb.h"
@@ -284,6 +286,45 @@ TEST(Syzygyd, TakesAllTheDescriptorsThatItMay) {
     fields >> soft >> hard;
     EXPECT_EQ(soft, hard);
   }
+}
+
+// gRPC's own listener never accepts again after one EMFILE (CVE-2023-4785). Ours must, and so must HTTP's.
+TEST(Syzygyd, ALackOfDescriptorsPasses) {
+  const Directory directory;
+  const Daemon daemon(directory);
+  const auto before = stub_of(daemon);
+  EXPECT_TRUE(join(*before, "orders", "eu").ok());
+  std::size_t open_now = 0;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(daemon.process.pid()) + "/fd")) {
+    ++open_now;
+  }
+  const rlimit few{.rlim_cur = open_now + 10, .rlim_max = open_now + 10};
+  ASSERT_EQ(prlimit(daemon.process.pid(), RLIMIT_NOFILE, &few, nullptr), 0);
+  for (const std::string& address : {daemon.grpc, daemon.http}) {
+    std::vector<int> connections;
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < 100; ++i) {
+      connections.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      EXPECT_EQ(connect(connections.back(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
+    }
+    v1::ListTargetsResponse listed;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    EXPECT_TRUE(before->ListTargets(&context, {}, &listed).ok()) << "who is connected is served";
+    for (const int connection : connections) close(connection);
+  }
+  // A channel of its own: the process would otherwise share the connection that is there.
+  EXPECT_TRUE(eventually([&] {
+    grpc::ChannelArguments own;
+    own.SetInt("grpc.use_local_subchannel_pool", 1);
+    const auto after =
+        v1::Coordinator::NewStub(grpc::CreateCustomChannel(daemon.grpc, grpc::InsecureChannelCredentials(), own));
+    return join(*after, "orders", "us", std::chrono::seconds(5)).ok();
+  }));
 }
 
 TEST(Syzygyd, NoSecretInTheLog) {

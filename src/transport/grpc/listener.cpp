@@ -59,16 +59,16 @@ class AsioListener final : public Listener {
       }
       endpoint = found.begin()->endpoint();
     }
-    acceptor_.open(endpoint.protocol(), error);
+    (void)acceptor_.open(endpoint.protocol(), error);
     if (error == asio::error::address_family_not_supported && address.host.empty()) {
       endpoint = tcp::endpoint(tcp::v4(), address.port);  // a kernel without IPv6
-      acceptor_.open(endpoint.protocol(), error);
+      (void)acceptor_.open(endpoint.protocol(), error);
     } else if (!error && address.host.empty()) {
-      acceptor_.set_option(asio::ip::v6_only(false), error);
+      (void)acceptor_.set_option(asio::ip::v6_only(false), error);
     }
-    if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor_.bind(endpoint, error);
-    if (!error) acceptor_.listen(4'096, error);
+    if (!error) (void)acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) (void)acceptor_.bind(endpoint, error);
+    if (!error) (void)acceptor_.listen(4'096, error);
     if (error == asio::error::address_in_use) {
       return failed("ADDRESS_IN_USE",
                     fmt::format("Cannot listen on {}: another process listens there. Stop it, or choose another "
@@ -94,7 +94,7 @@ class AsioListener final : public Listener {
     io_.stop();
     if (thread_.joinable()) thread_.join();
     error_code ignored;
-    acceptor_.close(ignored);
+    (void)acceptor_.close(ignored);
     handed_.clear();
   }
 
@@ -122,8 +122,8 @@ class AsioListener final : public Listener {
     }
     if (!slot) return;  // the socket closes: beyond the limit
     error_code error;
-    socket.set_option(tcp::no_delay(true), error);
-    socket.native_non_blocking(true, error);
+    (void)socket.set_option(tcp::no_delay(true), error);
+    (void)socket.native_non_blocking(true, error);
     if (error) return;
     struct stat about{};
     if (fstat(socket.native_handle(), &about) != 0) return;

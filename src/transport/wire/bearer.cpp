@@ -1,7 +1,8 @@
 #include "transport/wire/bearer.h"
 
 #include <openssl/crypto.h>
-#include <strings.h>
+
+#include <algorithm>
 
 namespace syzygy::wire {
 
@@ -9,7 +10,8 @@ bool Bearer::accepts(std::string_view authorization) const {
   if (token_.empty()) return true;
   constexpr std::string_view kScheme = "bearer ";
   if (authorization.size() <= kScheme.size() ||
-      strncasecmp(authorization.data(), kScheme.data(), kScheme.size()) != 0) {
+      !std::ranges::equal(authorization.substr(0, kScheme.size()), kScheme,
+                          [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; })) {
     return false;
   }
   std::string_view given = authorization.substr(kScheme.size());
