@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <memory>
 #include <random>
+#include <string_view>
 #include <system_error>
 #include <thread>
 
@@ -199,9 +200,15 @@ class Daemon {
   std::size_t frozen_ = 0;
 };
 
-// gRPC reports what peers do wrong as errors of its own, on stderr and in a format of its own.
+// gRPC reports what peers do wrong as errors of its own, on stderr and in a format of its own. Only the words with
+// which it aborts must get out at once: our own log is written by a thread that ends with the process.
 void take_over_grpc_log() {
-  gpr_set_log_function([](gpr_log_func_args* said) { log::debug(printable(said->message, 500), {{"part", "grpc"}}); });
+  gpr_set_log_function([](gpr_log_func_args* said) {
+    if (std::string_view(said->message).starts_with("assertion failed")) {
+      std::fprintf(stderr, "%s:%d: %s\n", said->file, said->line, said->message);
+    }
+    log::debug(printable(said->message, 500), {{"part", "grpc"}});
+  });
 }
 
 int exit_code_of(const Error& error) {

@@ -1,5 +1,6 @@
 #include "client/cpp/link.h"
 
+#include <absl/synchronization/mutex.h>
 #include <grpc/support/log.h>
 
 #include <algorithm>
@@ -49,6 +50,8 @@ std::shared_ptr<grpc::Channel> open_channel(const ClientOptions& options, const 
 // it says is in our errors; only the words with which it aborts must not be lost. GRPC_VERBOSITY brings all of it back.
 void quiet_grpc() {
   static const bool once = [] {
+    // Debian's Abseil looks for deadlocks at every lock, and aborts at a suspicion; gRPC's locks are not ours to mend.
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     if (std::getenv("GRPC_VERBOSITY") != nullptr) return true;
     gpr_set_log_function([](gpr_log_func_args* said) {
       if (!std::string_view(said->message).starts_with("assertion failed")) return;
