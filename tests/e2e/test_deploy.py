@@ -173,11 +173,13 @@ class FilesTest(unittest.TestCase):
         said = subprocess.run(["ldd", os.environ["SYZYGYD"], os.environ["SYZYGY"]], check=True, capture_output=True, text=True).stdout
         libraries = {os.path.basename(os.path.realpath(path)) for path in re.findall(r"=> (/\S+)", said)}
         self.assertGreater(len(libraries), 20)
-        command = ["dpkg", "-S", *(f"*/{library}" for library in libraries)]
-        owners: Dict[str, Set[str]] = {}
-        for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
-            packages, path = line.split(": ")
-            owners.setdefault(os.path.basename(path), set()).update(package.split(":")[0] for package in packages.split(", "))
+        owners: Dict[str, Set[str]] = {library: set() for library in libraries}
+        for path in glob.glob("/var/lib/dpkg/info/*.list"):  # as `dpkg -S` would, in a fraction of the time
+            with open(path) as file:
+                for line in file:
+                    name = line.rstrip("\n").rpartition("/")[2]
+                    if name in owners:
+                        owners[name].add(os.path.basename(path)[: -len(".list")].split(":")[0])
         for library in libraries:
             self.assertTrue(owners[library] & installed, f"{library} of {owners[library]} is missing: add it to [run] in packages.txt")
 
