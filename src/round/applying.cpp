@@ -1,6 +1,7 @@
 // Applying: what a claim found, how far a run is, how it ended. The table "Applier lost" of PROTOCOL.md is judge().
 #include <algorithm>
 
+#include "round/planted.h"
 #include "round/rules.h"
 
 namespace syzygy::round {
@@ -14,13 +15,15 @@ Reply answer(Verdict verdict, const Round& round) {
 }
 
 bool holds_grant(const Round& round, const IncarnationId& incarnation, Token token) {
-  return round.grant && round.grant->incarnation == incarnation && round.grant->token == token;
+  return round.grant && round.grant->incarnation == incarnation &&
+         (round.grant->token == token || PLANTED(stale_counts));
 }
 
 void decline(Draft& draft, const IncarnationId& incarnation) {
   const Instant until = draft.now + draft.settings.decline;
   for (Round& round : draft.record.rounds) {
-    if (is_final(round.state)) continue;  // it may still be a member of one that lingers
+    if (is_final(round.state) && !PLANTED(final_round_changes))
+      continue;  // it may still be a member of one that lingers
     for (Member& member : round.members) {
       if (member.incarnation == incarnation) member.declined_until = until;
     }
@@ -87,6 +90,8 @@ Reply judge_first(Draft& draft, Round& round, const Confirm& confirm) {
   if (finding.kind == Kind::kWhole || (finding.kind == Kind::kUnknown && round.plan.opaque)) {
     return proceed(draft, round, confirm, 0);
   }
+  if (finding.kind == Kind::kSuffix && PLANTED(partial_plan_applied))
+    return proceed(draft, round, confirm, finding.from_step);
   if (finding.kind == Kind::kNothing) {
     return conclude(draft, round, State::kSucceeded,
                     found_under(grant, "nothing of this plan was pending any more", finding));
@@ -98,7 +103,8 @@ Reply judge_first(Draft& draft, Round& round, const Confirm& confirm) {
 // Resumes, where the claimant holds what is left; else leaves it to somebody who does; else it failed.
 Reply resume(Draft& draft, Round& round, const Confirm& confirm, std::size_t from) {
   const Grant grant = *round.grant;
-  if (!grant.settle && holds_from(round, grant.incarnation) <= from) return proceed(draft, round, confirm, from);
+  if ((!grant.settle || PLANTED(settler_applies)) && holds_from(round, grant.incarnation) <= from)
+    return proceed(draft, round, confirm, from);
   const bool somebody_holds = std::ranges::any_of(round.members, [&](const Member& member) {
     return member.standing == Standing::kLive && member.may_apply && member.has_from <= from;
   });
@@ -142,6 +148,7 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
   }
   switch (finding.kind) {
     case Kind::kBegun:
+      if (PLANTED(begun_step_resumed)) return resume(draft, round, confirm, 0);
       return indeterminate(draft, round, grant, finding,
                            "step " + finding.step.value + " runs outside a transaction; it was begun and not finished");
     case Kind::kUnknown:
@@ -152,7 +159,7 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
           "the applier " + round.last_run->party.value + " was lost, and what it ran cannot be judged");
     case Kind::kWhole:
     case Kind::kSuffix:
-      if (round.last_run->fenced || round.last_run->ended) {
+      if (round.last_run->fenced || round.last_run->ended || PLANTED(unfenced_resumed)) {
         return resume(draft, round, confirm, finding.kind == Kind::kWhole ? 0 : finding.from_step);
       }
       [[fallthrough]];
@@ -211,7 +218,8 @@ Reply on_confirm(Draft& draft, const Confirm& confirm) {
   event.party = grant.party;
   event.incarnation = grant.incarnation;
   event.token = grant.token;
-  if (finding.kind == Finding::Kind::kOutcome && finding.outcome && finding.outcome->round == round->id) {
+  if (!PLANTED(outcome_ignored) && finding.kind == Finding::Kind::kOutcome && finding.outcome &&
+      finding.outcome->round == round->id) {
     Outcome outcome = found_under(grant, "this round's outcome stands in the target", finding);
     outcome.in_target = true;
     outcome.token = finding.outcome->token;
@@ -257,7 +265,8 @@ Reply on_report(Draft& draft, const Report& report) {
       round->state == State::kApplying && holds_grant(*round, report.request.incarnation, report.token);
   // The old applier may still say how it ended while nobody was given a higher token.
   const bool last = round->state == State::kRecovering && round->last_run && round->last_run->token == report.token &&
-                    round->last_run->incarnation == report.request.incarnation && draft.record.token == report.token;
+                    round->last_run->incarnation == report.request.incarnation &&
+                    (draft.record.token == report.token || PLANTED(late_report_counts));
   if (!current && !last) return evidence();
 
   Outcome outcome;
@@ -285,6 +294,10 @@ Reply on_report(Draft& draft, const Report& report) {
       if (current) draft.recover(*round, "the history already holds a step of this plan: it is compared anew");
       break;
     case RunResult::kFencedOut:
+      if (PLANTED(fenced_out_fails)) {
+        draft.conclude(*round, State::kFailed, std::move(outcome));
+        break;
+      }
       if (report.row_token >= kTokenMax) {
         return refused(ErrorCode::kInvalidArgument, "TOKEN_IMPLAUSIBLE", "the fence row's token is out of range");
       }

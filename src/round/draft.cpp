@@ -1,11 +1,13 @@
 #include "round/draft.h"
 
 #include "round/history.h"
+#include "round/planted.h"
 
 namespace syzygy::round {
 
 Event& Draft::note(EventKind kind, const Round* round) {
   record.revision = record.revision.next();
+  if (kind == EventKind::kApplierGranted && PLANTED(revision_gap)) record.revision = record.revision.next();
   Event event;
   event.revision = record.revision;
   event.at = now;
@@ -64,7 +66,7 @@ void Draft::conclude(Round& round, State to, Outcome outcome) {
   if (to != State::kSucceeded) return;
   if (round.plan.opaque) record.opaque_applied[round.plan.stage] = round.hash;
   for (Round& other : record.rounds) {
-    if (other.state == State::kGathering && shares_a_step(other.plan, round.plan)) {
+    if (other.state == State::kGathering && !PLANTED(shared_step_kept) && shares_a_step(other.plan, round.plan)) {
       end(other, State::kSuperseded,
           "round " + round.id.value + " has applied a step of this plan; compute the plan again");
     }
@@ -82,7 +84,7 @@ void Draft::recover(Round& round, std::string why) {
 }
 
 void Draft::raise_token(Token seen, const Round* round) {
-  if (seen <= record.token) return;
+  if (seen <= record.token || PLANTED(token_not_raised)) return;
   record.token = seen;
   note(EventKind::kTokenRaised, round).token = seen;
 }

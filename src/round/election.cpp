@@ -3,17 +3,19 @@
 #include <algorithm>
 #include <tuple>
 
+#include "round/planted.h"
 #include "round/view.h"
 
 namespace syzygy::round {
 namespace {
 
 bool able(const Member& member, Instant now) {
-  return member.standing == Standing::kLive && member.may_apply && member.declined_until <= now;
+  return member.standing == Standing::kLive && (member.may_apply || PLANTED(elects_voter)) &&
+         (member.declined_until <= now || PLANTED(elects_declined));
 }
 
 void grant(Draft& draft, Round& round, const Member& member, bool settle) {
-  draft.record.token = draft.record.token.next();
+  if (!PLANTED(token_reused)) draft.record.token = draft.record.token.next();
   Grant given;
   given.incarnation = member.incarnation;
   given.party = member.party;
@@ -58,6 +60,7 @@ bool anybody_able_ever(const Round& round) {
 void recover(Draft& draft, Round& round) {
   const Member* next = round.sever ? nullptr : heir(round, draft.now);
   if (next != nullptr) return grant(draft, round, *next, false);
+  if (!round.last_run && PLANTED(waits_for_ever)) return;
   if (!round.last_run) {
     // Nothing of it ever ran: nobody has to look.
     const std::string why =
@@ -97,7 +100,7 @@ const Member* first_applier(const Record& record, const Round& round, Instant no
   const Member* best = nullptr;
   for (const Member& member : round.members) {
     if (!able(member, now) || standing_of(record, round, member) != MemberStanding::kCounted) continue;
-    if (round.completed_by == member.incarnation) return &member;
+    if (round.completed_by == member.incarnation && !PLANTED(newest_not_favoured)) return &member;
     if (best == nullptr || member.order > best->order) best = &member;
   }
   return best;
@@ -136,7 +139,7 @@ const Member* settler(const Record& record, const Round& round, Instant now) {
 void elect(Draft& draft) {
   if (Round* round = draft.holder()) {
     if (round->state == State::kRecovering) recover(draft, *round);
-    if (draft.holder() != nullptr) return;
+    if (draft.holder() != nullptr && !PLANTED(two_holders)) return;
   }
   for (Round& round : draft.record.rounds) {
     if (round.state != State::kGathering || !quorum_complete(draft.record, round)) continue;

@@ -6,6 +6,7 @@
 
 #include "round/election.h"
 #include "round/history.h"
+#include "round/planted.h"
 #include "round/rules.h"
 #include "round/view.h"
 
@@ -17,6 +18,7 @@ namespace {
 std::optional<std::size_t> meets(const Round& round, const Join& join, const PlanHash& hash) {
   if (round.hash == hash) return 0;
   const auto at = proper_suffix_at(round.plan, *join.plan);
+  if (at && PLANTED(suffix_without_history)) return at;
   if (!at || !join.snapshot) return std::nullopt;
   for (std::size_t i = 0; i < *at; ++i) {
     const Step& step = round.plan.steps[i];
@@ -33,7 +35,8 @@ std::optional<std::size_t> meets(const Round& round, const Join& join, const Pla
 // redeploy), the steps are pending again.
 bool answers(const Round& round, const Join& join) {
   if (join.again || join.checked) return false;
-  if (!join.snapshot) return true;  // it cannot have looked after, since it did not look
+  if (!join.snapshot || PLANTED(success_answers_always))
+    return true;  // it cannot have looked after, since it did not look
   if (round.outcome->in_target) {
     return !join.snapshot->last_outcome || join.snapshot->last_outcome->token < round.outcome->token;
   }
@@ -50,7 +53,7 @@ std::optional<Reply> disagrees(const Record& record, const Round& round, const J
         "syzygy.toml, or pin it on the server: syzygy target set " +
             record.target.value + " --quorum N");
   }
-  if (*join.quorum == round.asked || round.asked.parties == 0) return std::nullopt;
+  if (PLANTED(ignores_quorum_mismatch) || *join.quorum == round.asked || round.asked.parties == 0) return std::nullopt;
   std::string holders;
   for (const PartyName& party : counted(record, round)) holders += (holders.empty() ? "" : ", ") + party.value;
   return refused(
@@ -189,7 +192,7 @@ Reply move_in(Draft& draft, Round& round, const Join& join, std::size_t has_from
 Reply open(Draft& draft, const Join& join, PlanHash hash) {
   Record& record = draft.record;
   const auto gathering = std::ranges::count(record.rounds, State::kGathering, &Round::state);
-  if (static_cast<std::size_t>(gathering) >= draft.settings.gathering_max) {
+  if (!PLANTED(limits_ignored) && static_cast<std::size_t>(gathering) >= draft.settings.gathering_max) {
     return refused(ErrorCode::kResourceExhausted, "GATHERING_LIMIT",
                    "target " + record.target.value + " has " + std::to_string(gathering) +
                        " gathering rounds, each with another plan; the limit is " +
@@ -202,7 +205,7 @@ Reply open(Draft& draft, const Join& join, PlanHash hash) {
   if (record.pin == std::nullopt && !join.quorum) return *disagrees(record, round, join);
   round.asked = join.quorum.value_or(Quorum{});
   round.effective = effective_quorum(record, round.asked);
-  record.generation = record.generation.next();
+  if (!PLANTED(generation_reused)) record.generation = record.generation.next();
   round.generation = record.generation;
   round.plan = *join.plan;
   round.hash = std::move(hash);
@@ -232,8 +235,8 @@ Reply visit(Draft& draft, const Join& join) {
 
   Round* held = draft.holder();
   std::erase_if(record.guests, [&](const Member& m) { return m.incarnation == join.request.incarnation; });
-  if (held != nullptr && held->state == State::kRecovering && held->last_run && join.may_apply && join.snapshot &&
-      record.guests.size() < draft.settings.parties_max) {
+  if (held != nullptr && held->state == State::kRecovering && held->last_run && !PLANTED(visit_never_settles) &&
+      join.may_apply && join.snapshot && record.guests.size() < draft.settings.parties_max) {
     record.guests.push_back(make_member(draft, join, held->plan.steps.size()));
     Reply reply = told(Verdict::kSettle, *held);
     reply.lease_until = record.guests.back().lease_until;
@@ -260,7 +263,7 @@ std::optional<Reply> check_binding(Draft& draft, const Join& join) {
     event.text = "to database " + join.binding->database + ", application " + join.binding->application;
     return std::nullopt;
   }
-  if (*record.binding == *join.binding) return std::nullopt;
+  if (*record.binding == *join.binding || PLANTED(binding_ignored)) return std::nullopt;
   const auto named = [](const Binding& b) {
     return b.database + " (system " + b.system_id + ", application " + b.application + ", id " + b.minted_id + ")";
   };
@@ -276,7 +279,7 @@ std::optional<Reply> check_binding(Draft& draft, const Join& join) {
 }  // namespace
 
 Quorum effective_quorum(const Record& record, const Quorum& asked) {
-  Quorum effective = record.pin ? record.pin->quorum : asked;
+  Quorum effective = record.pin && !PLANTED(pin_ignored) ? record.pin->quorum : asked;
   if (!effective.roster.empty()) {
     for (const auto& [party, excuse] : record.excuses) effective.roster.erase(party);
     effective.parties = static_cast<std::uint32_t>(effective.roster.size());
@@ -284,13 +287,14 @@ Quorum effective_quorum(const Record& record, const Quorum& asked) {
   }
   if (effective.parties == 0) return effective;
   const auto excused = static_cast<std::uint32_t>(record.excuses.size());
-  effective.parties = effective.parties > excused ? effective.parties - excused : 1;
+  effective.parties = effective.parties > excused ? effective.parties - excused : (PLANTED(excuse_below_one) ? 0 : 1);
   return effective;
 }
 
 void supersede_requorumed(Draft& draft, const std::string& why) {
   for (Round& round : draft.record.rounds) {
-    if (round.state == State::kGathering && effective_quorum(draft.record, round.asked) != round.effective) {
+    if (!PLANTED(pin_keeps_gatherings) && round.state == State::kGathering &&
+        effective_quorum(draft.record, round.asked) != round.effective) {
       draft.end(round, State::kSuperseded, why + "; join again");
     }
   }
@@ -324,7 +328,7 @@ Reply on_join(Draft& draft, const Join& join) {
   PlanHash hash = plan_hash(*join.plan);
   if (join.plan->opaque && !join.checked && !join.again) {
     const auto remembered = record.opaque_applied.find(join.plan->stage);
-    if (remembered != record.opaque_applied.end() && remembered->second == hash) {
+    if (remembered != record.opaque_applied.end() && !PLANTED(forgets_opaque) && remembered->second == hash) {
       Reply reply;
       reply.verdict = Verdict::kApplied;
       for (const Round& round : record.rounds) {
@@ -343,12 +347,14 @@ Reply on_join(Draft& draft, const Join& join) {
     }
   }
   for (auto round = record.rounds.rbegin(); round != record.rounds.rend(); ++round) {
-    if (round->state == State::kFailed && !round->acknowledged.contains(join.party) && meets(*round, join, hash)) {
+    if (round->state == State::kFailed && (!round->acknowledged.contains(join.party) || PLANTED(failure_told_again)) &&
+        meets(*round, join, hash)) {
       return told(Verdict::kFailed, *round);
     }
   }
   if (held != nullptr) {
-    if (held->state == State::kIndeterminate) return told(Verdict::kIndeterminate, *held);
+    if (held->state == State::kIndeterminate && !PLANTED(indeterminate_not_told))
+      return told(Verdict::kIndeterminate, *held);
     if (const auto at = meets(*held, join, hash)) {
       if (auto refusal = disagrees(record, *held, join)) return *refusal;
       return move_in(draft, *held, join, *at);

@@ -1,6 +1,7 @@
 // Time: leases, deadlines, grace after a restart, and when to look again.
 #include <algorithm>
 
+#include "round/planted.h"
 #include "round/rules.h"
 #include "round/view.h"
 
@@ -11,7 +12,7 @@ void lapse(Draft& draft, Round& round) {
   for (Member& member : round.members) {
     if (member.standing != Standing::kLive) continue;
     const bool waited_enough = round.state == State::kGathering && member.deadline <= draft.now;
-    if (!waited_enough && member.lease_until > draft.now) continue;
+    if (!waited_enough && (member.lease_until > draft.now || PLANTED(lease_never_ends))) continue;
     member.standing = Standing::kLapsed;
     draft.note(EventKind::kPartyLapsed, &round, member).text =
         waited_enough ? "its deadline is over" : "its lease is over";
@@ -24,8 +25,8 @@ void end_grant(Draft& draft, Round& round) {
 }
 
 void end_unconfirmed_sever(Draft& draft, Round& round) {
-  if (!round.sever || round.sever->confirm_by > draft.now || !holds_target(round.state) ||
-      round.state == State::kIndeterminate) {
+  if (PLANTED(sever_never_times_out) || !round.sever || round.sever->confirm_by > draft.now ||
+      !holds_target(round.state) || round.state == State::kIndeterminate) {
     return;
   }
   Outcome outcome;
@@ -67,7 +68,7 @@ void make_room(Draft& draft) {
 
 Duration lock_delay(const Round& round, const Settings& settings) {
   // Nothing runs before the claim is complete, and a fenced run is kept out by its fence.
-  const bool unfenced = round.grant && round.grant->claimed && !round.grant->fenced;
+  const bool unfenced = round.grant && round.grant->claimed && !round.grant->fenced && !PLANTED(lock_delay_ignored);
   return unfenced ? settings.lock_delay_unfenced : Duration{0};
 }
 
@@ -135,7 +136,7 @@ Reply on_renew(Draft& draft, const Renew& renew) {
   for (Round& round : draft.record.rounds) {
     // A lease that has ended may revive the member, never the applier.
     if (!round.grant || round.grant->incarnation != renew.incarnation || round.grant->token != renew.token ||
-        round.grant->lease_until <= draft.now) {
+        (round.grant->lease_until <= draft.now && !PLANTED(applier_revived))) {
       continue;
     }
     round.grant->lease_until = draft.now + round.grant->lease_ttl;
@@ -159,7 +160,7 @@ void on_grace(Draft& draft, const Grace& grace) {
   std::size_t extended = 0;
   const auto extend = [&](auto& holder) {
     // Once per lease: only a real renewal earns the next grace, so that a crash loop cannot keep the dead alive.
-    if (holder.graced || holder.lease_until >= draft.now + holder.lease_ttl) return;
+    if ((holder.graced && !PLANTED(grace_every_time)) || holder.lease_until >= draft.now + holder.lease_ttl) return;
     holder.lease_until = draft.now + holder.lease_ttl;
     holder.graced = true;
     ++extended;

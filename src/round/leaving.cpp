@@ -1,4 +1,5 @@
 // Leaving, and acknowledging a failure.
+#include "round/planted.h"
 #include "round/rules.h"
 
 namespace syzygy::round {
@@ -37,7 +38,7 @@ void depart(Draft& draft, Round& round, const IncarnationId& incarnation, const 
     if (member.incarnation != incarnation || member.standing == Standing::kLeft) continue;
     const bool was_live = member.standing == Standing::kLive;
     member.standing = Standing::kLeft;
-    if (was_live) draft.note(EventKind::kPartyLeft, &round, member).text = reason;
+    if (was_live && !PLANTED(event_forgotten)) draft.note(EventKind::kPartyLeft, &round, member).text = reason;
   }
 }
 
@@ -69,7 +70,7 @@ Reply on_leave(Draft& draft, const Leave& leave) {
   const IncarnationId& incarnation = leave.request.incarnation;
   const std::string reason = leave.reason.empty() ? "left" : leave.reason;
   for (const Round& round : draft.record.rounds) {
-    if (round.state == State::kApplying && round.grant->incarnation == incarnation &&
+    if (!PLANTED(leaves_while_running) && round.state == State::kApplying && round.grant->incarnation == incarnation &&
         !(leave.session_ended && leave.token == round.grant->token)) {
       return refused(ErrorCode::kFailedPrecondition, "APPLIER_RUNNING",
                      "this process applies round " + round.id.value +

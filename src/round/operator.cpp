@@ -1,5 +1,6 @@
 // What an operator does: sever, resolve, pin, excuse, rebind. Every one of it is an event that names who and why.
 #include "round/history.h"
+#include "round/planted.h"
 #include "round/rules.h"
 
 namespace syzygy::round {
@@ -114,7 +115,8 @@ Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish) {
   Record& record = draft.record;
   Round* round = draft.find(finish.round);
   if (round == nullptr) return no_such_round(record, finish.round);
-  if (round->state != State::kIndeterminate || !round->resolution || round->resolution->token != finish.token ||
+  if (round->state != State::kIndeterminate || !round->resolution ||
+      (round->resolution->token != finish.token && !PLANTED(resolve_stale)) ||
       round->resolution->incarnation != finish.request.incarnation) {
     return refused(ErrorCode::kAborted, "RESOLUTION_STALE",
                    "round " + round->id.value + " is " + std::string(to_string(round->state)) +
@@ -138,7 +140,7 @@ Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish) {
         ErrorCode::kFailedPrecondition, "CLAIM_REQUIRED",
         "the fence of this target was not claimed; pass --database, or --attest-database-gone if it no longer exists");
   }
-  if (!finish.attest_stopped && !finish.attest_database_gone) {
+  if (!PLANTED(resolve_unattested) && !finish.attest_stopped && !finish.attest_database_gone) {
     return refused(ErrorCode::kFailedPrecondition, "ATTESTATION_REQUIRED",
                    "the target holds no outcome of round " + round->id.value +
                        "; make sure that processes and sessions of the lost run are gone, then pass --attest-stopped");

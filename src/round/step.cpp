@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "round/election.h"
 #include "round/invariants.h"
+#include "round/planted.h"
 #include "round/rules.h"
 
 namespace syzygy::round {
@@ -61,13 +62,14 @@ std::optional<Reply> repeated(const Draft& draft, const RequestId& request, cons
                        std::to_string(draft.settings.requests_max) + " processes, which is the limit; try again later");
   }
   const Answered& last = before->second;
-  if (request.sequence > last.sequence) return std::nullopt;
+  if (request.sequence > last.sequence || PLANTED(repeated_executed)) return std::nullopt;
+  if (request.sequence < last.sequence && PLANTED(old_executed)) return std::nullopt;
   if (request.sequence < last.sequence) {
     return refused(ErrorCode::kFailedPrecondition, "REQUEST_OLD",
                    "request " + std::to_string(request.sequence) + " of this process comes after its request " +
                        std::to_string(last.sequence) + " was executed; it is not executed any more");
   }
-  if (digest != last.digest) {
+  if (digest != last.digest && !PLANTED(altered_accepted)) {
     return refused(ErrorCode::kFailedPrecondition, "REQUEST_REUSED",
                    "request " + std::to_string(request.sequence) + " of this process was executed with another body");
   }
@@ -134,7 +136,7 @@ Decision step(Record record, std::span<const Command> commands, Instant now, con
   Decision decision;
   decision.record = std::move(record);
   Record& changing = decision.record;
-  changing.now = std::max(changing.now, now);
+  changing.now = PLANTED(time_backwards) ? now : std::max(changing.now, now);
   Draft draft(changing, changing.now, settings);
   decision.replies.resize(commands.size());
 
