@@ -176,6 +176,7 @@ class Dashboard(unittest.TestCase):
         self.assertEqual(show.complaints(), [])
 
     def test_fetches_nothing_from_elsewhere(self) -> None:
+        self.browser.complaints()  # those of other tests, in which the daemon was away
         self.show("somewhere")
         self.browser.wait_text("#store", "Store")
         fetched = self.browser.run("return performance.getEntriesByType('resource').map((e) => e.name);")
