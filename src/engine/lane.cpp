@@ -464,7 +464,8 @@ bool Lane::settle_unchanged(Slot& slot) {
     }
     const auto version = *loaded ? std::optional((*loaded)->version) : std::nullopt;
     if (version != slot.version()) {
-      static_cast<void>(slot.take(*std::move(loaded), false));  // a damaged one freezes the slot, and fold() says so
+      [[maybe_unused]] const auto taken =
+          slot.take(*std::move(loaded), false);  // a damaged one freezes the slot, and fold() says so
       return false;
     }
   }

@@ -204,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, EngineBarrierFault,
                                            FaultCase{"applied", CommitFault::kUnknownApplied},
                                            FaultCase{"lost", CommitFault::kUnknownLost},
                                            FaultCase{"late", CommitFault::kUnknownLate}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& of) { return of.param.name; });
 
 TEST(EngineBarrier, ABrokenInvariantFreezesThatBarrierOnlyAndLeavesAReplay) {
   const store_tests::TemporaryDirectory directory;

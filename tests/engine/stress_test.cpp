@@ -178,7 +178,9 @@ void check_updates(const std::vector<Update>& updates) {
   std::uint64_t at = 0;
   for (const Update& update : updates) {
     for (const round::Event& event : *update.events) {
-      if (!update.gap) EXPECT_EQ(event.revision.value, at + 1);
+      if (!update.gap) {
+        EXPECT_EQ(event.revision.value, at + 1);
+      }
       at = event.revision.value;
     }
     if (update.gap) at = update.state->record.revision.value;

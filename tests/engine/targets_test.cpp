@@ -434,7 +434,7 @@ INSTANTIATE_TEST_SUITE_P(Faults, EngineTargetFault,
                                            FaultCase{"applied", CommitFault::kUnknownApplied},
                                            FaultCase{"lost", CommitFault::kUnknownLost},
                                            FaultCase{"late", CommitFault::kUnknownLate}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& of) { return of.param.name; });
 
 TEST(EngineTarget, AnOutageEndsWithGraceForThoseWhoCouldNotRenew) {
   World w;
