@@ -18,7 +18,8 @@ if(SYZYGY_KILL_POINTS)
 endif()
 
 if(SYZYGY_SANITIZE)
-  add_compile_options(-fsanitize=${SYZYGY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  # UBSan's vptr check opens a pipe to look at a pointer, and aborts where no descriptor is left, as in the test of just that.
+  add_compile_options(-fsanitize=${SYZYGY_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${SYZYGY_SANITIZE})
 endif()
 

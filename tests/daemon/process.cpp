@@ -101,13 +101,16 @@ Process::Process(const Directory& directory, std::vector<std::string> arguments,
 }
 
 Process::~Process() {
-  if (!ended_) {
+  if (pid_ > 0 && !ended_) {
     signal(SIGKILL);
     wait();
   }
 }
 
-void Process::signal(int number) const { kill(pid_, number); }
+void Process::signal(int number) const {
+  ASSERT_GT(pid_, 0) << "no process was started";  // kill(-1) would reach every process of the user
+  kill(pid_, number);
+}
 
 std::optional<Ended> Process::wait(std::chrono::seconds timeout) {
   if (ended_) return ended_;
