@@ -13,6 +13,7 @@
 
 #include "base/name.h"
 #include "daemon/build.h"
+#include "store/open.h"
 #include "transport/listen/address.h"
 
 namespace syzygy::daemon {
@@ -132,10 +133,13 @@ std::vector<Setting> settings() {
        },
        true},
       {"store", "KIND:WHERE",
-       "sqlite:/DIR (durable, one daemon) or memory: (for trials; forgets everything) [sqlite:/var/lib/syzygy, or "
-       "below "
-       "$XDG_STATE_HOME where that cannot be written]",
+       "where the truth is kept: " + kinds_of_store() +
+           " [sqlite:/var/lib/syzygy, or below $XDG_STATE_HOME where that cannot be written]",
        state, text(&Config::store)},
+      {"replay-dir", "DIR",
+       "where a broken invariant leaves what replays it [replay below the directory of sqlite:/DIR or of the default "
+       "store]",
+       state, text(&Config::replay_directory)},
       {"lease", "DURATION", "how long a silent party is still taken for alive [15s]", rules,
        duration([](Config& c) -> Duration& { return c.rounds.lease; }, Duration{100})},
       {"lease-max", "DURATION", "the longest lease that a client may ask for [5m]", rules,
@@ -272,14 +276,14 @@ bool writable_or_creatable(const std::filesystem::path& directory) {
   return access(directory.parent_path().c_str(), W_OK | X_OK) == 0;
 }
 
-Result<std::string> default_store(const Environment& environment) {
-  if (writable_or_creatable("/var/lib/syzygy")) return "sqlite:/var/lib/syzygy";
+Result<std::string> default_directory(const Environment& environment) {
+  if (writable_or_creatable("/var/lib/syzygy")) return "/var/lib/syzygy";
   const auto set = [&](const char* name) -> const char* {
     const char* value = environment(name);
     return value != nullptr && *value != '\0' ? value : nullptr;
   };
-  if (const char* state = set("XDG_STATE_HOME")) return fmt::format("sqlite:{}/syzygy", state);
-  if (const char* home = set("HOME")) return fmt::format("sqlite:{}/.local/state/syzygy", home);
+  if (const char* state = set("XDG_STATE_HOME")) return fmt::format("{}/syzygy", state);
+  if (const char* home = set("HOME")) return fmt::format("{}/.local/state/syzygy", home);
   return bad(
       "There is no directory for the state: /var/lib/syzygy cannot be written, and neither XDG_STATE_HOME nor HOME "
       "is set. Say which: --store sqlite:/DIR.");
@@ -346,18 +350,15 @@ Result<void> check_rules(const Config& config) {
     return bad(fmt::format("--lease ({} ms) is longer than --lease-max ({} ms).", config.rounds.lease.count(),
                            config.rounds.lease_max.count()));
   }
-  if (!config.store.starts_with("sqlite:") && config.store != "memory:") {
-    return bad(fmt::format("--store {} is not known: use sqlite:/DIR or memory:.", printable(config.store, 200)));
-  }
-  if (config.store == "sqlite:") return bad("--store sqlite: lacks its directory: sqlite:/DIR.");
-  return {};
+  return check_store(config.store);
 }
 
 }  // namespace
 
 Parsed parse(int argc, const char* const* argv, const Environment& environment) {
   const auto usage = [](const std::string& message) {
-    return Parsed{std::nullopt, "syzygyd: " + message + "\nsyzygyd --help lists what can be set.\n", kExitUsage};
+    return Parsed{std::nullopt, "syzygyd: " + without_passwords(message) + "\nsyzygyd --help lists what can be set.\n",
+                  kExitUsage};
   };
   const std::vector<Setting> known = settings();
 
@@ -436,10 +437,16 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
     }
   }
   if (config.store.empty()) {
-    auto store = default_store(environment);
-    if (!store) return usage(store.error().message);
-    config.store = *std::move(store);
+    const auto directory = default_directory(environment);
+    if (!directory) return usage(directory.error().message);
+    config.store = "sqlite:" + *directory;
     config.store_chosen = true;
+  }
+  if (config.replay_directory.empty()) {
+    std::string directory = directory_of_store(config.store);
+    // Best effort: a daemon whose store is elsewhere may run where there is no directory to write to.
+    if (directory.empty()) directory = default_directory(environment).value_or("");
+    if (!directory.empty()) config.replay_directory = directory + "/replay";
   }
   for (const auto& check : {read_secrets(config), check_rules(config)}) {
     if (!check) return usage(check.error().message);

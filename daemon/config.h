@@ -25,7 +25,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 struct Config {
   std::string http = "127.0.0.1:7410";
   std::string grpc = "127.0.0.1:7411";
-  std::string store;          // "sqlite:/dir" or "memory:"
+  std::string store;  // as store/open.h takes it; may hold a password: show without_passwords(store)
+  std::string replay_directory;
   bool store_chosen = false;  // by default, not by the operator: worth a line in the log
 
   std::string tls_cert_file;

@@ -26,8 +26,7 @@
 #include "daemon/round_log.h"
 #include "engine/engine.h"
 #include "engine/replay.h"
-#include "store/memory.h"
-#include "store/sqlite.h"
+#include "store/open.h"
 #include "transport/grpc/server.h"
 #include "transport/http/server.h"
 
@@ -56,17 +55,6 @@ rlim_t raise_descriptors() {
 std::string random_id() {
   std::random_device device;
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
-}
-
-std::string directory_of(const std::string& store) {
-  constexpr std::string_view kScheme = "sqlite:";
-  return store.starts_with(kScheme) ? store.substr(kScheme.size()) : std::string();
-}
-
-Result<std::unique_ptr<Store>> open_store(const std::string& store) {
-  const std::string directory = directory_of(store);
-  if (directory.empty()) return std::make_unique<MemoryStore>();
-  return SqliteStore::open(directory);
 }
 
 // Whole or not at all: who waits for the file to appear reads both lines.
@@ -107,9 +95,7 @@ class Daemon {
     options.barriers = config_.barriers;
     options.boot = random_id();
     options.waiters_max = config_.waiters_max;
-    if (const std::string directory = directory_of(config_.store); !directory.empty()) {
-      options.replay_directory = directory + "/replay";
-    }
+    options.replay_directory = config_.replay_directory;
     engine_ = engine::make_engine(*store_, std::move(options));
     if (auto ok = engine_->start(); !ok) return ok;
     service_ = std::make_unique<api::Service>(*engine_);
@@ -163,7 +149,7 @@ class Daemon {
       }
       if (health.frozen_targets > frozen_) {
         log::error("an invariant failed: a target is frozen",
-                   {{"targets", std::to_string(health.frozen_targets)}, {"look_in", config_.store + "/replay"}});
+                   {{"targets", std::to_string(health.frozen_targets)}, {"look_in", config_.replay_directory}});
       }
     }
     ready_ = health.ready;
@@ -264,7 +250,7 @@ int run(const Config& config) {
   if (config.store == "memory:") {
     log::warning("the store is in memory: a restart forgets every target", {{"store", config.store}});
   } else if (config.store_chosen) {
-    log::info("no --store given: chose one", {{"store", config.store}});
+    log::info("no --store given: chose one", {{"store", without_passwords(config.store)}});
   }
   if (config.insecure_listen) {
     log::warning("--insecure-listen: whoever reaches the ports may steer migrations",
