@@ -228,6 +228,8 @@ void hold_signals() {
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   (void)std::signal(SIGPIPE, SIG_IGN);
+  // A file that may not grow (ulimit -f) is a full disk: the write fails, the store says so, and the daemon lives.
+  (void)std::signal(SIGXFSZ, SIG_IGN);
 }
 
 int replay(const std::string& path) {

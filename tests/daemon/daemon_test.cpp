@@ -10,13 +10,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <fstream>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <sstream>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/replay.h"
@@ -248,6 +251,122 @@ TEST(Syzygyd, ASecondSignalDoesNotWait) {
   close(log[1]);
 }
 
+int connection_to(const std::string& address) {
+  const int connection = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(connect(connection, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
+  return connection;
+}
+
+// HTTP/2 by hand: the headers of a Join whose message never comes.
+std::string join_without_a_message() {
+  std::string headers;
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{":method", "POST"},
+                                                        {":scheme", "http"},
+                                                        {":path", "/syzygy.v1.Coordinator/Join"},
+                                                        {":authority", "test"},
+                                                        {"te", "trailers"},
+                                                        {"content-type", "application/grpc"}}) {
+    headers += '\0';  // a literal that enters no table
+    headers += static_cast<char>(name.size()) + name;
+    headers += static_cast<char>(value.size()) + value;
+  }
+  const auto frame = [](char type, char flags, char stream, const std::string& payload) {
+    return std::string{'\0', '\0', static_cast<char>(payload.size()), type, flags, '\0', '\0', '\0', stream} + payload;
+  };
+  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, "") + frame(1, 4, 1, headers);
+}
+
+// Neither a client that is merely connected nor a request that never comes whole is worth waiting for, and who waits is
+// told where to go. All of that within much less than the drain.
+TEST(Syzygyd, AStopWaitsForAnswersOnly) {
+  const Directory directory;
+  Daemon daemon(directory, {"--drain", "1h"});
+  ASSERT_FALSE(daemon.grpc.empty());
+  const auto idle = stub_of(daemon);
+  EXPECT_TRUE(join(*idle, "orders", "eu").ok());
+
+  const int half_grpc = connection_to(daemon.grpc);
+  const std::string headers = join_without_a_message();
+  ASSERT_EQ(send(half_grpc, headers.data(), headers.size(), 0), static_cast<ssize_t>(headers.size()));
+  const int half_http = connection_to(daemon.http);
+  const std::string line = "POST /v1/targets/orders/join HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
+  ASSERT_EQ(send(half_http, line.data(), line.size(), 0), static_cast<ssize_t>(line.size()));
+
+  v1::WatchTargetRequest watched;
+  watched.set_target("orders");
+  grpc::ClientContext watching;
+  const auto watch = idle->WatchTarget(&watching, watched);
+  v1::WatchTargetResponse first;
+  EXPECT_TRUE(watch->Read(&first));
+  grpc::Status told;
+  std::thread waiter([&] {
+    v1::EnterRequest enter;
+    enter.set_namespace_("gate");
+    enter.set_quorum(2);
+    enter.set_party("eu");
+    enter.set_incarnation("i-eu");
+    enter.mutable_wait()->set_seconds(600);
+    v1::BarrierResponse entered;
+    grpc::ClientContext context;
+    told = v1::Barrier::NewStub(grpc::CreateChannel(daemon.grpc, grpc::InsecureChannelCredentials()))
+               ->Enter(&context, enter, &entered);
+  });
+  const auto metrics = [&] {
+    const int connection = connection_to(daemon.http);
+    const std::string get = "GET /metrics HTTP/1.0\r\n\r\n";
+    EXPECT_EQ(send(connection, get.data(), get.size(), 0), static_cast<ssize_t>(get.size()));
+    std::string all;
+    std::array<char, 4'096> some{};
+    for (ssize_t n = 0; (n = recv(connection, some.data(), some.size(), 0)) > 0;) {
+      all.append(some.data(), static_cast<std::size_t>(n));
+    }
+    close(connection);
+    return all;
+  };
+  EXPECT_TRUE(eventually([&] { return metrics().find("\nsyzygy_grpc_parked 2\n") != std::string::npos; })) << metrics();
+
+  daemon.process.signal(SIGTERM);
+  const auto ended = daemon.process.wait();
+  if (!ended) daemon.process.signal(SIGKILL);
+  waiter.join();
+  ASSERT_TRUE(ended) << "the stop takes as long as the drain: " << daemon.process.err();
+  EXPECT_EQ(ended->code, 0) << ended->err;
+  EXPECT_EQ(told.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_NE(told.error_message().find("shutting down"), std::string::npos) << told.error_message();
+  v1::WatchTargetResponse more;
+  while (watch->Read(&more)) {
+  }
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  std::array<char, 4'096> answer{};
+  EXPECT_GT(recv(half_http, answer.data(), answer.size(), 0), 0);
+  EXPECT_TRUE(std::string_view(answer.data()).starts_with("HTTP/1.1 503 ")) << answer.data();
+  close(half_grpc);
+  close(half_http);
+}
+
+// A limit on the size of files kills whoever writes beyond it, unless he asked not to be.
+TEST(Syzygyd, AFileThatMayNotGrowIsAFullDisk) {
+  const Directory directory;
+  Daemon daemon(directory);
+  const auto stub = stub_of(daemon);
+  EXPECT_TRUE(join(*stub, "orders", "eu").ok());
+  const rlimit small{.rlim_cur = 16'384, .rlim_max = RLIM_INFINITY};  // room for the log's lines, not for a commit
+  ASSERT_EQ(prlimit(daemon.process.pid(), RLIMIT_FSIZE, &small, nullptr), 0);
+  grpc::Status refused;
+  EXPECT_TRUE(eventually([&] { return !(refused = join(*stub, "orders", "us", std::chrono::seconds(5))).ok(); }));
+  EXPECT_NE(refused.error_message().find("Make room"), std::string::npos)
+      << refused.error_code() << " " << refused.error_message();
+  EXPECT_FALSE(daemon.process.wait(std::chrono::seconds(0))) << "it lives";
+  const rlimit enough{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+  ASSERT_EQ(prlimit(daemon.process.pid(), RLIMIT_FSIZE, &enough, nullptr), 0);
+  EXPECT_TRUE(eventually([&] { return join(*stub, "orders", "us", std::chrono::seconds(5)).ok(); }));
+}
+
 TEST(Syzygyd, TellsSystemd) {
   const Directory directory;
   const std::string path = directory / "notify";
@@ -303,14 +422,8 @@ TEST(Syzygyd, ALackOfDescriptorsPasses) {
   ASSERT_EQ(prlimit(daemon.process.pid(), RLIMIT_NOFILE, &few, nullptr), 0);
   for (const std::string& address : {daemon.grpc, daemon.http}) {
     std::vector<int> connections;
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (int i = 0; i < 100; ++i) {
-      connections.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-      EXPECT_EQ(connect(connections.back(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
-    }
+    connections.reserve(100);
+    for (int i = 0; i < 100; ++i) connections.push_back(connection_to(address));
     v1::ListTargetsResponse listed;
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));

@@ -31,6 +31,7 @@ class Barrier final : public v1::Barrier::CallbackService {
   template <class Request>
   Unary* submit(Call* call, const Request& request, v1::BarrierResponse* response) {
     const auto unary = UnaryCall::start(context_);
+    if (unary->refused()) return unary.get();
     auto command = wire::to_command(request);
     if (!command) {
       unary->fail(command.error());

@@ -5,6 +5,14 @@
 
 namespace syzygy::transport {
 
+Error shutting_down() {
+  return {ErrorCode::kUnavailable,
+          "SHUTTING_DOWN",
+          "This daemon is shutting down. Ask again, here once it is back, or at another one.",
+          {},
+          Duration{1'000}};
+}
+
 api::Caller caller_of(const Context& context, const grpc::CallbackServerContext& call) {
   api::Caller caller{.address = call.peer(), .authorised = !context.bearer.configured()};
   if (caller.authorised) return caller;

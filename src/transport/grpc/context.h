@@ -10,6 +10,7 @@
 
 #include "api/service.h"
 #include "transport/grpc/fanout.h"
+#include "transport/grpc/gate.h"
 #include "transport/grpc/parking.h"
 #include "transport/wire/bearer.h"
 #include "transport/wire/update_cache.h"
@@ -23,6 +24,7 @@ struct Context {
   api::Service& service;
   const wire::Bearer bearer;
   wire::UpdateCache updates{wire::UpdateCache::Form::kBinary};
+  Gate gate;
   Parking parking;
   std::atomic<std::uint64_t> calls{0};
   std::atomic<std::uint64_t> streams{0};
@@ -31,6 +33,9 @@ struct Context {
   Fanout reading{1};  // for calls that read the store
   Fanout fanout;
 };
+
+// What a caller is told once the server stops.
+Error shutting_down();
 
 // Who asks: address, and whether the bearer token was right.
 api::Caller caller_of(const Context& context, const grpc::CallbackServerContext& call);

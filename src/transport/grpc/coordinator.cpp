@@ -52,6 +52,7 @@ class Coordinator final : public Base {
 
   Unary* GetTarget(Call* call, const v1::GetTargetRequest* request, v1::GetTargetResponse* response) override {
     const auto unary = UnaryCall::start(context_);
+    if (unary->refused()) return unary.get();
     const auto wait = wire::to_duration(request->wait(), "wait");
     if (!wait) {
       unary->fail(wait.error());
@@ -73,6 +74,7 @@ class Coordinator final : public Base {
 
   Unary* ListTargets(Call* call, const v1::ListTargetsRequest* request, v1::ListTargetsResponse* response) override {
     const auto unary = UnaryCall::start(context_);
+    if (unary->refused()) return unary.get();
     unary->read([this, caller = caller_of(context_, *call), request, response]() -> Result<void> {
       const std::size_t limit = wire::page_size(request->page_size());
       const auto targets = context_.service.list(caller, request->prefix(), request->page_token(), limit);
@@ -90,6 +92,7 @@ class Coordinator final : public Base {
 
   Unary* ListEvents(Call* call, const v1::ListEventsRequest* request, v1::ListEventsResponse* response) override {
     const auto unary = UnaryCall::start(context_);
+    if (unary->refused()) return unary.get();
     unary->read([this, caller = caller_of(context_, *call), request, response]() -> Result<void> {
       const std::size_t limit = wire::page_size(request->page_size());
       const auto events =
@@ -117,6 +120,7 @@ class Coordinator final : public Base {
   template <class Request, class Response>
   Unary* submit(Call* call, const Request& request, Response* response) {
     const auto unary = UnaryCall::start(context_);
+    if (unary->refused()) return unary.get();
     auto command = wire::to_command(request);
     if (!command) {
       unary->fail(command.error());

@@ -31,14 +31,6 @@ int milliseconds(Duration duration) {
   return static_cast<int>(std::min<std::int64_t>(duration.count(), std::numeric_limits<int>::max()));
 }
 
-Error shutting_down() {
-  return {ErrorCode::kUnavailable,
-          "SHUTTING_DOWN",
-          "This daemon is shutting down. Ask again, here once it is back, or at another one.",
-          {},
-          Duration{1'000}};
-}
-
 std::shared_ptr<grpc::ServerCredentials> credentials_of(const std::optional<Tls>& tls) {
   if (!tls) return grpc::InsecureServerCredentials();
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
@@ -128,9 +120,12 @@ class Server final : public GrpcServer {
   void stop(Duration drain) override {
     if (listener_) listener_->stop();
     if (!server_) return;
+    context_.gate.close();
     server_->GetHealthCheckService()->Shutdown();
     context_.parking.close(shutting_down());
-    server_->Shutdown(std::chrono::system_clock::now() + drain);
+    // Not Shutdown(drain): that also waits for every idle client to hang up, and for requests that never come whole.
+    (void)context_.gate.wait_empty(drain);
+    server_->Shutdown(std::chrono::system_clock::now());
     server_->Wait();
     server_.reset();
   }

@@ -11,6 +11,7 @@ std::shared_ptr<UnaryCall> UnaryCall::start(Context& context) {
   std::shared_ptr<UnaryCall> call(new UnaryCall(context));
   call->self_ = call;
   context.calls.fetch_add(1, std::memory_order_relaxed);
+  if (call->refused_) call->fail(shutting_down());
   return call;
 }
 
@@ -57,6 +58,7 @@ void UnaryCall::OnCancel() {
 void UnaryCall::OnDone() {
   context_.parking.remove(this);
   const std::shared_ptr<UnaryCall> last = std::move(self_);
+  context_.gate.leave();
 }
 
 }  // namespace syzygy::transport

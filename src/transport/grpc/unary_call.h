@@ -20,6 +20,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Parked, public s
  public:
   static std::shared_ptr<UnaryCall> start(Context& context);
 
+  // The server stops, and the caller has been told so: ask the service nothing.
+  [[nodiscard]] bool refused() const { return refused_; }
+
   // `write` fills in the response, on a thread of the fan-out, and only if nothing has ended the call yet.
   using Write = std::move_only_function<Result<void>()>;
   void reply(Write write);
@@ -37,13 +40,15 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Parked, public s
   void OnDone() override;
 
  private:
-  explicit UnaryCall(Context& context) : context_(context), shard_(context.fanout.next_shard()) {}
+  explicit UnaryCall(Context& context)
+      : context_(context), shard_(context.fanout.next_shard()), refused_(!context.gate.enter()) {}
   void answer_on(Fanout& threads, Write write);
   void cancel_wait();
   bool claim() { return !ended_.exchange(true); }
 
   Context& context_;
   const std::size_t shard_;
+  const bool refused_;
   std::atomic<bool> ended_{false};
   std::atomic<engine::WaitId> wait_{0};
   std::shared_ptr<UnaryCall> self_;  // gRPC's hold on it, until OnDone()

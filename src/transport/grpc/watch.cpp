@@ -31,6 +31,7 @@ class Stream final : public grpc::ServerWriteReactor<Message>,
     std::shared_ptr<Stream> stream(new Stream(context));
     stream->self_ = stream;
     context.streams.fetch_add(1, std::memory_order_relaxed);
+    (void)context.gate.enter();  // where it is closed, so is the parking, which ends the stream
     context.parking.add(stream);
     return stream;
   }
@@ -70,6 +71,7 @@ class Stream final : public grpc::ServerWriteReactor<Message>,
     context_.parking.remove(this);
     context_.streams.fetch_sub(1, std::memory_order_relaxed);
     const std::shared_ptr<Stream> last = std::move(self_);
+    context_.gate.leave();
   }
 
  private:

@@ -18,6 +18,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr Duration kLinger{2'000};
+constexpr Duration kLingerDraining{200};
 constexpr std::size_t kLingerBytesMax = 16 << 20;
 constexpr std::string_view kDone = "0\r\n\r\n";
 
@@ -529,7 +530,7 @@ void Connection::finish() {
   tls_.reset();
   boost::system::error_code ignored;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  deadline_in(kLinger);
+  deadline_in(loop_.draining() ? kLingerDraining : kLinger);
   arm_read();
 }
 
@@ -563,6 +564,10 @@ void Connection::drain() {
   const auto self = shared_from_this();
   if (phase_ == Phase::kIdle) {
     close();
+  } else if (reads_requests()) {
+    refuse(shutting_down(), true);  // what has not come whole by now may never do
+  } else if (phase_ == Phase::kLingering) {
+    deadline_in(kLingerDraining);
   } else if (phase_ == Phase::kAnswering && active_->parked) {
     const auto give_up = std::move(active_->give_up);
     respond(respond_with(shutting_down()));
