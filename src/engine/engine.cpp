@@ -9,6 +9,7 @@
 #include "engine/counters.h"
 #include "engine/lane.h"
 #include "engine/sink.h"
+#include "engine/stepped.h"
 #include "round/codec.h"
 
 namespace syzygy::engine {
@@ -68,14 +69,16 @@ class AudienceSubscription final : public Subscription {
   const std::weak_ptr<Audience> audience_;
 };
 
-class EngineOfLanes final : public Engine {
+class EngineOfLanes final : public SteppedEngine {
  public:
-  EngineOfLanes(Store& store, Options options) : store_(store), options_(std::move(options)) {
+  enum class Turns { kByThreads, kByHand };
+  EngineOfLanes(Store& store, Options options, const Clock& time, Turns turns)
+      : store_(store), options_(std::move(options)), time_(time), turns_(turns) {
     const std::size_t lanes = std::max<std::size_t>(1, options_.lanes);
     for (std::size_t i = 0; i < lanes; ++i) {
       std::function<void(Moved)> route;
       if (i == 0 && store_.shared()) route = [this](Moved moved) { route_moved(std::move(moved)); };
-      lanes_.push_back(std::make_shared<Lane>(store_, options_, counters_, *audience_, std::move(route)));
+      lanes_.push_back(std::make_shared<Lane>(store_, options_, time_, counters_, *audience_, std::move(route)));
     }
   }
   ~EngineOfLanes() override { stop(); }
@@ -98,6 +101,9 @@ class EngineOfLanes final : public Engine {
   [[nodiscard]] Health health() const override;
   [[nodiscard]] Stats stats() const override;
 
+  std::optional<Steady> due() override;
+  void turn() override;
+
  private:
   [[nodiscard]] bool running() const { return running_.load(std::memory_order_acquire); }
   std::size_t lane_index(std::string_view prefix, std::string_view name) const {
@@ -113,6 +119,8 @@ class EngineOfLanes final : public Engine {
 
   Store& store_;
   const Options options_;
+  const Clock& time_;
+  const Turns turns_;
   const std::shared_ptr<Counters> counters_ = std::make_shared<Counters>();
   const std::shared_ptr<Audience> audience_ = std::make_shared<Audience>();
   std::vector<std::shared_ptr<Lane>> lanes_;
@@ -130,7 +138,9 @@ Result<void> EngineOfLanes::start() {
     return failure(ErrorCode::kFailedPrecondition, "ENGINE_STARTED", "an engine starts once; make another one");
   }
   started_ = true;
-  for (const auto& lane : lanes_) lane->start();
+  if (turns_ == Turns::kByThreads) {
+    for (const auto& lane : lanes_) lane->start();
+  }
   if (store_.shared()) {
     store_.watch([this](const std::string& key, const Version& version) { route_moved(Moved{key, version}); });
   }
@@ -152,6 +162,7 @@ Result<void> EngineOfLanes::start() {
     auto done = std::make_shared<std::promise<Result<void>>>();
     auto recovered = done->get_future();
     lane->put(Recovered{std::move(done)});
+    if (turns_ == Turns::kByHand) lane->turn_now();
     auto of_lane = recovered.get();
     if (outcome) outcome = std::move(of_lane);
   }
@@ -165,7 +176,24 @@ void EngineOfLanes::stop() {
   if (!started_ || std::exchange(stopped_, true)) return;
   if (store_.shared()) store_.watch({});
   for (const auto& lane : lanes_) lane->put(Stop{});
-  for (const auto& lane : lanes_) lane->join();
+  for (const auto& lane : lanes_) {
+    while (turns_ == Turns::kByHand && !lane->over()) lane->turn_now();
+    lane->join();
+  }
+}
+
+std::optional<Steady> EngineOfLanes::due() {
+  std::optional<Steady> next;
+  for (const auto& lane : lanes_) {
+    if (const auto at = lane->due()) next = std::min(next.value_or(*at), *at);
+  }
+  return next;
+}
+
+void EngineOfLanes::turn() {
+  for (const auto& lane : lanes_) {
+    if (const auto at = lane->due(); at && *at <= time_.steady()) lane->turn_now();
+  }
 }
 
 void EngineOfLanes::submit(const TargetName& target, round::Command command, OnTarget done) {
@@ -190,7 +218,7 @@ WaitId EngineOfLanes::submit(const std::string& barrier, barrier::Command comman
       return 0;
     }
     to.id = new_wait(lane);
-    to.deadline = std::chrono::steady_clock::now() + wait;
+    to.deadline = time_.steady() + wait;
   }
   const WaitId id = to.id;
   Item item = std::move(to);
@@ -222,7 +250,7 @@ WaitId EngineOfLanes::get_after(const TargetName& target, const std::string& epo
   }
   const std::size_t lane = lane_index(kTargetPrefix, target.value);
   const WaitId id = new_wait(lane);
-  Item item = WaitForTarget{target.value, id, std::chrono::steady_clock::now() + wait,
+  Item item = WaitForTarget{target.value, id, time_.steady() + wait,
                             TargetSlot::Wait{epoch, after, std::move(done), std::move(place)}};
   if (!lanes_[lane]->offer(item)) {
     std::get<WaitForTarget>(item).wait.done(std::unexpected(mailbox_full(options_.mailbox_max)));
@@ -334,7 +362,11 @@ Error target_unknown(const TargetName& target) {
 }
 
 std::unique_ptr<Engine> make_engine(Store& store, Options options) {
-  return std::make_unique<EngineOfLanes>(store, std::move(options));
+  return std::make_unique<EngineOfLanes>(store, std::move(options), machine_clock(), EngineOfLanes::Turns::kByThreads);
+}
+
+std::unique_ptr<SteppedEngine> make_stepped_engine(Store& store, Options options, const Clock& clock) {
+  return std::make_unique<EngineOfLanes>(store, std::move(options), clock, EngineOfLanes::Turns::kByHand);
 }
 
 }  // namespace syzygy::engine

@@ -1,7 +1,6 @@
 #include "engine/lane.h"
 
 #include <pthread.h>
-#include <time.h>
 
 #include <algorithm>
 
@@ -18,14 +17,6 @@ constexpr std::size_t kScanPage = 1'000;
 constexpr int kEvictionsPerTurn = 64;
 // A wake-up that changed nothing is not asked for again at once.
 constexpr Duration kIdleWake{100};
-
-Duration boot_time() {
-  timespec at{};
-  ::clock_gettime(CLOCK_BOOTTIME, &at);
-  return std::chrono::duration_cast<Duration>(std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec));
-}
-
-Steady steady() { return std::chrono::steady_clock::now(); }
 
 // "engine.before_commit" and, for what this commit means, "engine.before_commit.ELECTED".
 void pass_kill_points([[maybe_unused]] const char* moment, [[maybe_unused]] const std::vector<Slot*>& slots) {
@@ -75,10 +66,11 @@ std::size_t Audience::announce(const Update& update) const {
 
 // ---- Lane: from outside ----
 
-Lane::Lane(Store& store, const Options& options, std::shared_ptr<Counters> counters, Audience& audience,
-           std::function<void(Moved)> route)
+Lane::Lane(Store& store, const Options& options, const Clock& time, std::shared_ptr<Counters> counters,
+           Audience& audience, std::function<void(Moved)> route)
     : store_(store),
       options_(options),
+      time_(time),
       counters_(std::move(counters)),
       audience_(audience),
       route_(std::move(route)),
@@ -132,18 +124,33 @@ void Lane::wait_over(WaitId id) {
 // ---- the loop ----
 
 void Lane::run() {
-  std::vector<Item> items;
-  while (!stopping_ || mailbox_.size() > 0) {
+  while (!over()) {
     const std::optional<Steady> until = next_turn();
-    mailbox_.take(items, until, renewals_at_.has_value());
-    steady_now_ = steady();
-    // This thread stood still: renewals that came in time could not be read in time.
-    if (until && steady_now_ > *until + ClockWatch::kTolerance) grace_due_ = true;
-    turn(items);
-    items.clear();
-    // This turn took long, and meanwhile there may be renewals in the mailbox that came in time.
-    if (steady() - steady_now_ > ClockWatch::kTolerance && mailbox_.size() > 0) grace_due_ = true;
+    mailbox_.take(items_, until, renewals_at_.has_value());
+    turn_at(until);
   }
+}
+
+std::optional<Steady> Lane::due() {
+  if (over()) return std::nullopt;
+  return mailbox_.ready(renewals_at_.has_value()) ? time_.steady() : next_turn();
+}
+
+void Lane::turn_now() {
+  const std::optional<Steady> until = next_turn();
+  mailbox_.take_now(items_);
+  turn_at(until);
+}
+
+// `expected`: when this turn was to come at the latest.
+void Lane::turn_at(std::optional<Steady> expected) {
+  steady_now_ = time_.steady();
+  // This thread stood still: renewals that came in time could not be read in time.
+  if (expected && steady_now_ > *expected + ClockWatch::kTolerance) grace_due_ = true;
+  turn();
+  items_.clear();
+  // This turn took long, and meanwhile there may be renewals in the mailbox that came in time.
+  if (time_.steady() - steady_now_ > ClockWatch::kTolerance && mailbox_.size() > 0) grace_due_ = true;
 }
 
 std::optional<Steady> Lane::next_turn() const {
@@ -151,7 +158,7 @@ std::optional<Steady> Lane::next_turn() const {
   const auto at = [&](Steady when) { next = std::min(next.value_or(when), when); };
   // What needs the store waits for the probe while that does not answer.
   if (!down_since_) {
-    if (!wakes_.empty()) at(steady_now_ + std::max(Duration{0}, wakes_.begin()->first - now_));
+    if (!wakes_.empty()) at(steady_now_ + std::max(Duration{0}, wakes_.begin()->at - now_));
     if (poll_at_) at(*poll_at_);
     if (grace_due_) at(steady_now_);
   }
@@ -161,9 +168,9 @@ std::optional<Steady> Lane::next_turn() const {
   return next;
 }
 
-void Lane::turn(std::vector<Item>& items) {
+void Lane::turn() {
   Counters::add(counters_->turns);
-  for (Item& item : items) std::visit([this](auto& what) { take(what); }, item);
+  for (Item& item : items_) std::visit([this](auto& what) { take(what); }, item);
   if (renewals_at_ && (steady_now_ >= *renewals_at_ || stopping_)) {
     for (Slot* slot : std::exchange(renewing_, {})) {
       slot->in_renewing = false;
@@ -212,6 +219,7 @@ Slot* Lane::slot_of(const std::string& key) {
   } else {
     return nullptr;
   }
+  slot->number = ++slots_made_;
   return slots_.emplace(key, std::move(slot)).first->second.get();
 }
 
@@ -294,7 +302,7 @@ void Lane::store_failed(const Error& error) {
   if (recovering_ && !recovery_error_) recovery_error_ = error;
   if (error.code != ErrorCode::kUnavailable) return;
   if (!down_since_) down_since_ = steady_now_;
-  probe_at_ = steady() + std::min(kProbe, options_.poll);
+  probe_at_ = time_.steady() + std::min(kProbe, options_.poll);
   const std::lock_guard lock(trouble_mutex_);
   trouble_ = error.message;
 }
@@ -317,7 +325,7 @@ bool Lane::store_is_up() {
     return false;
   }
   now_ = *now;
-  if (clock_.stepped(now_, boot_time())) grace_due_ = true;
+  if (clock_.stepped(now_, time_.boot())) grace_due_ = true;
   if (down_since_) {
     // The clock alone is no proof: only a read is.
     if (const auto probe = store_.load(std::string(kTargetPrefix)); !probe) {
@@ -476,10 +484,10 @@ bool Lane::settle_unchanged(Slot& slot) {
 // Returns those that must be folded again, on what the store now has.
 std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vector<Change>& changes) {
   pass_kill_points("engine.before_commit", folded);
-  const Steady began = steady();
+  const Steady began = time_.steady();
   const auto results = store_.commit(changes);
-  counters_->committed_in(
-      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(steady() - began).count()));
+  counters_->committed_in(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(time_.steady() - began).count()));
 
   if (!results) {
     const Error& error = results.error();
@@ -590,8 +598,8 @@ void Lane::finish_touched() {
     std::optional<Instant> wake = slot->wake_at();
     if (wake && *wake <= now_) wake = now_ + kIdleWake;
     if (wake != slot->armed) {
-      if (slot->armed) wakes_.erase({*slot->armed, slot});
-      if (wake) wakes_.emplace(*wake, slot);
+      if (slot->armed) wakes_.erase(Wake{*slot->armed, slot});
+      if (wake) wakes_.insert(Wake{*wake, slot});
       slot->armed = wake;
     }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/barrier_slot.h"
+#include "engine/clock.h"
 #include "engine/clock_watch.h"
 #include "engine/counters.h"
 #include "engine/mailbox.h"
@@ -98,13 +99,19 @@ class Audience {
 class Lane final : public LaneSide {
  public:
   // `route` takes what this lane's poll found to the lane that owns it; empty: it does not poll.
-  Lane(Store& store, const Options& options, std::shared_ptr<Counters> counters, Audience& audience,
+  Lane(Store& store, const Options& options, const Clock& time, std::shared_ptr<Counters> counters, Audience& audience,
        std::function<void(Moved)> route);
   ~Lane() override;
 
   void start();
   // Waits for the thread, which ends once everything that was put before Stop is done.
   void join();
+
+  // Instead of a thread (stepped.h): when there is something to do, and what the thread would then do.
+  std::optional<Steady> due();
+  void turn_now();
+  // Everything that was put before Stop is done.
+  [[nodiscard]] bool over() const { return stopping_ && mailbox_.size() == 0; }
 
   // False, and `item` is untouched: the mailbox is full.
   bool offer(Item& item);
@@ -115,6 +122,15 @@ class Lane final : public LaneSide {
   [[nodiscard]] std::string trouble() const;
 
  private:
+  // Of slots that wake at the same instant the older comes first: what a turn does hangs on no address.
+  struct Wake {
+    Instant at;
+    Slot* slot;
+    friend bool operator<(const Wake& a, const Wake& b) {
+      return a.at != b.at ? a.at < b.at : a.slot->number < b.slot->number;
+    }
+  };
+
   // ---- LaneSide ----
   Store& store() override { return store_; }
   const Options& options() const override { return options_; }
@@ -127,7 +143,8 @@ class Lane final : public LaneSide {
 
   void run();
   std::optional<Steady> next_turn() const;
-  void turn(std::vector<Item>& items);
+  void turn_at(std::optional<Steady> expected);
+  void turn();
   void take(ToTarget& item);
   void take(ToBarrier& item);
   void take(ReadTarget& item);
@@ -167,13 +184,16 @@ class Lane final : public LaneSide {
 
   Store& store_;
   const Options& options_;
+  const Clock& time_;
   const std::shared_ptr<Counters> counters_;
   Audience& audience_;
   const std::function<void(Moved)> route_;
+  std::uint64_t slots_made_ = 0;
   Mailbox<Item> mailbox_;
   std::thread thread_;
 
   // The thread's own.
+  std::vector<Item> items_;  // of this turn
   std::unordered_map<std::string, std::unique_ptr<Slot>> slots_;
   std::vector<Slot*> work_;      // to be folded or read in this turn
   std::vector<Slot*> renewing_;  // with renewals only: to be folded at renewals_at_
@@ -183,7 +203,7 @@ class Lane final : public LaneSide {
   std::vector<Slot*> touched_;  // whose timers and memory are looked at when the turn ends
   std::vector<Slot*> sweeps_;   // of targets: some of their watchers are gone
   std::set<WaitId> cancelled_;  // in this turn, before they began to wait
-  std::set<std::pair<Instant, Slot*>> wakes_;
+  std::set<Wake> wakes_;
   std::set<std::pair<Steady, WaitId>> deadlines_;
   struct Waiting {
     Slot* slot;

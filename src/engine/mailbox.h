@@ -1,7 +1,6 @@
 // mailbox.h - what waits for a lane, in the order of its coming. Many threads put, one takes everything at once.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -9,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-namespace syzygy::engine {
+#include "engine/clock.h"
 
-using Steady = std::chrono::steady_clock::time_point;
+namespace syzygy::engine {
 
 template <class Item>
 class Mailbox {
@@ -47,8 +46,7 @@ class Mailbox {
   // again. looks_soon: `until` is soon enough for what can wait.
   void take(std::vector<Item>& into, std::optional<Steady> until, bool looks_soon) {
     std::unique_lock lock(mutex_);
-    looks_soon_ = looks_soon;
-    if (!looks_soon && !items_.empty()) urgent_ = true;
+    look(looks_soon);
     const auto ready = [&] { return urgent_; };
     if (until) {
       wake_.wait_until(lock, *until, ready);
@@ -59,12 +57,29 @@ class Mailbox {
     urgent_ = false;
   }
 
+  // For an owner that is no thread and cannot wait: whether take() would return at once; and what it would then take.
+  bool ready(bool looks_soon) {
+    const std::lock_guard lock(mutex_);
+    look(looks_soon);
+    return urgent_;
+  }
+  void take_now(std::vector<Item>& into) {
+    const std::lock_guard lock(mutex_);
+    items_.swap(into);
+    urgent_ = false;
+  }
+
   [[nodiscard]] std::size_t size() const {
     const std::lock_guard lock(mutex_);
     return items_.size();
   }
 
  private:
+  void look(bool looks_soon) {
+    looks_soon_ = looks_soon;
+    if (!looks_soon && !items_.empty()) urgent_ = true;
+  }
+
   const std::size_t most_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -97,6 +97,7 @@ class Slot {
   virtual void end_waits(const Error& error) = 0;
 
   // The lane's own marks.
+  std::uint64_t number = 0;  // in the order of their making
   bool in_work = false;
   bool in_renewing = false;
   bool in_later = false;
