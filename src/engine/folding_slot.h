@@ -60,8 +60,11 @@ class FoldingSlot : public Slot {
     if (!decision_.changed) return {Folded::Kind::kUnchanged};
     std::string bytes = Machine::encode(decision_.record);
     encoded_bytes_ = bytes.size();
-    return {Folded::Kind::kChanged,
-            Change{.key = key_, .expected = version_, .bytes = std::move(bytes), .history = Machine::rows(decision_)}};
+    return {Folded::Kind::kChanged, Change{.key = key_,
+                                           .expected = version_,
+                                           .bytes = std::move(bytes),
+                                           .history = Machine::rows(decision_),
+                                           .hint = Machine::is_seen(decision_)}};
   }
 
   void committed(const Version& version) final {

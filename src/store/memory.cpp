@@ -110,7 +110,8 @@ Result<std::vector<CommitResult>> MemoryStore::commit(std::span<const Change> ch
     const std::lock_guard lock(listener->mutex);
     if (!listener->hint) continue;
     for (std::size_t i = 0; i < changes.size(); ++i)
-      if (results[i].outcome == CommitOutcome::kCommitted) listener->hint(changes[i].key, results[i].version);
+      if (results[i].outcome == CommitOutcome::kCommitted && changes[i].hint)
+        listener->hint(changes[i].key, results[i].version);
   }
   return results;
 }

@@ -58,6 +58,9 @@ struct Change {
   std::string bytes = {};
   std::vector<HistoryRow> history = {};  // appended together with the record, or not at all
   std::uint64_t history_floor = 0;       // in the same commit, rows of the key with a lower revision are dropped
+  // Somebody waits for this: others get a hint. False for what nobody waits to see, as a renewed lease; a store that
+  // hints all the same only wastes time.
+  bool hint = true;
 };
 // NOLINTEND(readability-redundant-member-init)
 

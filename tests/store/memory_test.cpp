@@ -27,6 +27,17 @@ TEST(MemoryStore, TimeIsWhatItIsGiven) {
   EXPECT_EQ(store.another_handle()->now(), Instant{3});
 }
 
+TEST(MemoryStore, WhatNobodyWaitsForIsNotHinted) {
+  MemoryStore one;
+  const auto two = one.another_handle();
+  std::vector<std::string> hints;
+  two->watch([&](const std::string& key, const Version&) { hints.push_back(key); });
+  const Version first = commit_one(one, {.key = "a"});
+  commit_one(one, {.key = "a", .expected = first, .hint = false});
+  commit_one(one, {.key = "b"});
+  EXPECT_EQ(hints, (std::vector<std::string>{"a", "b"}));
+}
+
 TEST(MemoryStore, RecordsOutliveTheHandleThatWroteThem) {
   auto one = std::make_unique<MemoryStore>();
   const auto two = one->another_handle();
