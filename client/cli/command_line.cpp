@@ -174,7 +174,7 @@ void add_database(Flags& flags, Settings& s) {
 }
 void add_directory(Flags& flags, Settings& s) {
   flags.text("--dir", s.dir, "The migrations directory");
-  flags.text("--format", s.format, "plain or golang-migrate [recognised]");
+  flags.text("--format", s.format, "golang-migrate, flyway, goose, dbmate, atlas or plain [recognised]");
 }
 void add_actor(Flags& flags, Settings& s) {
   flags.text("--reason", s.reason, "Why: kept in the history");

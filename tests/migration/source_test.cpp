@@ -160,8 +160,6 @@ TEST_F(Source, BadMarkersNameFileAndLine) {
       {"SELECT 1; -- syzygy:down", "a line of its own"},
       {"-- syzygy:ignore NOT_NULL", "because"},
       {"/* syzygy:stage pre_deploy */", "not in /* */"},
-      {"-- +goose Up\nSELECT 1;", "goose"},
-      {"-- migrate:up\nSELECT 1;", "dbmate"},
       {"-- atlas:txmode none\nSELECT 1;", "Atlas"},
   };
   for (const auto& c : cases) {
@@ -223,7 +221,9 @@ TEST_F(Source, NamesThatCannotBeRight) {
     const char* says;
   } cases[] = {
       {{"seed.sql"}, "begins with no number"},
-      {{"V1__a.sql"}, "Flyway"},
+      {{"V1__a.sql", "seed.sql"}, "seed.sql: the other files of this directory are Flyway's"},
+      {{"V1__a.sql", "U2__b.sql"}, "no V2__....sql that it belongs to"},
+      {{"B1__a.sql"}, "baseline"},
       {{"1 a.sql"}, "must come _ or -"},
       {{"1_a.SQL"}, "small letters"},
       {{"1_a\n.sql"}, "control characters"},
@@ -260,7 +260,7 @@ TEST_F(Source, TheFormatCanBeSaid) {
   EXPECT_EQ(refusal({.dialect = Dialect::kPostgres, .format = "golang-migrate"}).reason, "MIGRATIONS_BAD_NAME");
   const Error error = refusal({.dialect = Dialect::kPostgres, .format = "liquibase"});
   EXPECT_EQ(error.reason, "MIGRATIONS_FORMAT");
-  EXPECT_THAT(error.message, HasSubstr("known are golang-migrate, plain"));
+  EXPECT_THAT(error.message, HasSubstr("known are golang-migrate, flyway, goose, dbmate, atlas, plain"));
 }
 
 TEST_F(Source, FilesThatAreNoFiles) {

@@ -3,7 +3,6 @@
 
 #include "migration/source/formats.h"
 #include "migration/source/markers.h"
-#include "migration/source/text.h"
 
 namespace syzygy {
 namespace {
@@ -11,8 +10,8 @@ namespace {
 constexpr std::string_view kUp = ".up.sql";
 constexpr std::string_view kDown = ".down.sql";
 
-bool recognises(const std::vector<SourceFile>& files) {
-  for (const auto& file : files) {
+bool recognises(const Listing& listing) {
+  for (const auto& file : listing.files) {
     if (file.name.ends_with(kUp)) return true;
   }
   return false;
@@ -22,10 +21,10 @@ struct ByValue {
   bool operator()(const std::string& a, const std::string& b) const { return compare_ids(a, b) < 0; }
 };
 
-Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialect dialect) {
+Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
   std::map<std::string, Migration, ByValue> found;
   std::map<std::string, Script, ByValue> downs;
-  for (const auto& file : files) {
+  for (const auto& file : listing.files) {
     const bool up = file.name.ends_with(kUp);
     if (!up && !file.name.ends_with(kDown)) {
       return bad_name(file,
@@ -35,15 +34,13 @@ Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialec
     auto named =
         numbered_name(std::string_view(file.name).substr(0, file.name.size() - (up ? kUp : kDown).size()), file);
     if (!named) return std::unexpected(named.error());
-    auto text = read_text(file.path);
-    if (!text) return std::unexpected(text.error());
-    auto marked = read_markers(dialect, *text, file.path.string());
+    auto marked = read_markers(dialect, file.text, file.path.string());
     if (!marked) return std::unexpected(marked.error());
+    // golang-migrate sends the file as it is: a single statement is in no transaction.
+    marked->up.no_transaction = marked->up.no_transaction || only_outside_transaction(dialect, marked->up);
     const auto misplaced = [&](std::string_view marker, std::size_t line, std::string_view where) {
-      return failure(ErrorCode::kInvalidArgument, "MIGRATIONS_BAD_MARKER",
-                     file.path.string() + ":" + std::to_string(line) + ": " + std::string(marker) +
-                         " has no place here; " + std::string(where),
-                     {{"path", file.path.string()}, {"line", std::to_string(line)}});
+      return bad_line("MIGRATIONS_BAD_MARKER", file, line,
+                      std::string(marker) + " has no place here; " + std::string(where));
     };
     if (marked->down) {
       return misplaced(
@@ -51,7 +48,11 @@ Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialec
           "in this format the way back is the file " + named->number + "_" + named->name + std::string(kDown));
     }
     if (up) {
-      Migration migration{StepId{named->number}, named->name, std::move(marked->up), std::nullopt, marked->depends};
+      Migration migration;
+      migration.id = StepId{named->number};
+      migration.name = named->name;
+      migration.up = std::move(marked->up);
+      migration.depends = marked->depends;
       const auto [at, is_new] = found.try_emplace(named->number, std::move(migration));
       if (!is_new) return two_of_one_number(named->number, at->second.up.path, file.path.string());
     } else {

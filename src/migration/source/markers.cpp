@@ -4,17 +4,11 @@
 
 #include "base/name.h"
 #include "base/sha256.h"
+#include "migration/source/formats.h"
 #include "migration/sql/lexer.h"
 
 namespace syzygy {
 namespace {
-
-std::string_view trim(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\f' || c == '\v'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 std::vector<std::string_view> words(std::string_view text) {
   std::vector<std::string_view> found;
@@ -37,7 +31,8 @@ constexpr std::string_view kKnown =
 // Reads the markers of one file, from the top; `script_` is the direction that they are in.
 class Reader {
  public:
-  Reader(Dialect dialect, std::string_view text, std::string_view path) : dialect_(dialect), text_(text), path_(path) {}
+  Reader(Dialect dialect, std::string_view text, std::string_view path, const MarkerOptions& options)
+      : dialect_(dialect), text_(text), path_(path), options_(options), line_(options.first_line) {}
 
   Result<Marked> read() {
     Lexer lexer(dialect_, text_);
@@ -49,7 +44,7 @@ class Reader {
       line_ += static_cast<std::size_t>(std::count(text_.begin() + static_cast<std::ptrdiff_t>(counted),
                                                    text_.begin() + static_cast<std::ptrdiff_t>(token->offset), '\n'));
       counted = token->offset;
-      const std::string_view body = trim(token->text.substr(2));
+      const std::string_view body = trimmed(token->text.substr(2));
       if (token->kind == LexemeKind::kBlockComment) {
         if (body.starts_with(kPrefix)) {
           return bad("a marker stands in a line comment of its own: -- syzygy:..., not in /* */");
@@ -58,13 +53,13 @@ class Reader {
       }
       if (auto foreign = check_foreign(body); !foreign) return std::unexpected(foreign.error());
       if (!body.starts_with(kPrefix)) continue;
-      const std::string_view marker = trim(body.substr(kPrefix.size()));
+      const std::string_view marker = trimmed(body.substr(kPrefix.size()));
       const auto key_end = std::min(marker.find_first_of(" \t"), marker.size());
       const std::string_view key = marker.substr(0, key_end);
-      const std::string_view value = trim(marker.substr(key_end));
+      const std::string_view value = trimmed(marker.substr(key_end));
       if (key == "down") {
         const std::size_t start = line_start(token->offset);
-        if (!trim(text_.substr(start, token->offset - start)).empty())
+        if (!trimmed(text_.substr(start, token->offset - start)).empty())
           return bad("-- syzygy:down needs a line of its own");
         if (!value.empty()) return bad("-- syzygy:down takes no value");
         if (marked_.down) {
@@ -79,7 +74,7 @@ class Reader {
         return std::unexpected(done.error());
       }
     }
-    finish(marked_.up, 0, up_end, 1);
+    finish(marked_.up, 0, up_end, options_.first_line);
     if (marked_.down) finish(*marked_.down, down_start, text_.size(), marked_.down_line + 1);
     return std::move(marked_);
   }
@@ -93,10 +88,12 @@ class Reader {
 
   Result<void> check_foreign(std::string_view body) const {
     const auto other = [&](std::string_view tool) -> Result<void> {
-      return bad("\"-- " + printable(body) + "\" is a directive of " + std::string(tool) +
-                     ", whose format is not read: applied as plain SQL it would do something else. Write the file as "
-                     "plain SQL with -- syzygy:down, or as N_name.up.sql and N_name.down.sql",
-                 "MIGRATIONS_FORMAT");
+      if (options_.tool == tool) return {};
+      return bad(
+          "\"-- " + printable(body) + "\" is a directive of " + std::string(tool) +
+              ", and this directory is read in another format, in which it would be left unseen. Give --format " +
+              lower_case(tool) + " if the directory is " + std::string(tool) + "'s; else remove the line",
+          "MIGRATIONS_FORMAT");
     };
     if (body.starts_with("+goose")) return other("goose");
     if (body.starts_with("migrate:up") || body.starts_with("migrate:down")) return other("dbmate");
@@ -144,8 +141,8 @@ class Reader {
     }
     if (key == "ignore") {
       const auto because = value.find(" because ");
-      if (because == std::string_view::npos || trim(value.substr(0, because)).empty() ||
-          trim(value.substr(because + 9)).empty()) {
+      if (because == std::string_view::npos || trimmed(value.substr(0, because)).empty() ||
+          trimmed(value.substr(because + 9)).empty()) {
         return bad("-- syzygy:ignore needs the rule and the reason: -- syzygy:ignore RULE because REASON");
       }
       return {};
@@ -168,6 +165,7 @@ class Reader {
   Dialect dialect_;
   std::string_view text_;
   std::string_view path_;
+  MarkerOptions options_;
   std::size_t line_ = 1;
   Marked marked_;
   Script* script_ = &marked_.up;
@@ -175,8 +173,9 @@ class Reader {
 
 }  // namespace
 
-Result<Marked> read_markers(Dialect dialect, std::string_view text, std::string_view path) {
-  return Reader(dialect, text, path).read();
+Result<Marked> read_markers(Dialect dialect, std::string_view text, std::string_view path,
+                            const MarkerOptions& options) {
+  return Reader(dialect, text, path, options).read();
 }
 
 }  // namespace syzygy

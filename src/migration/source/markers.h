@@ -25,7 +25,13 @@ struct Marked {
   std::size_t depends_line = 0;
 };
 
+struct MarkerOptions {
+  std::string_view tool;       // whose directives may stand here, since its reader has read them: "goose"
+  std::size_t first_line = 1;  // of the text in its file
+};
+
 // `text` as read_text() gives it. Errors: MIGRATIONS_BAD_MARKER, MIGRATIONS_FORMAT, with file and line.
-Result<Marked> read_markers(Dialect dialect, std::string_view text, std::string_view path);
+Result<Marked> read_markers(Dialect dialect, std::string_view text, std::string_view path,
+                            const MarkerOptions& options = {});
 
 }  // namespace syzygy

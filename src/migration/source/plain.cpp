@@ -3,7 +3,6 @@
 
 #include "migration/source/formats.h"
 #include "migration/source/markers.h"
-#include "migration/source/text.h"
 
 namespace syzygy {
 namespace {
@@ -11,22 +10,17 @@ namespace {
 constexpr std::string_view kDown = ".down.sql";
 constexpr std::string_view kSql = ".sql";
 
-bool recognises(const std::vector<SourceFile>&) { return true; }
+bool recognises(const Listing&) { return true; }
 
-std::unexpected<Error> at_line(std::string reason, const std::string& path, std::size_t line, const std::string& why) {
-  return failure(ErrorCode::kInvalidArgument, std::move(reason), path + ":" + std::to_string(line) + ": " + why,
-                 {{"path", path}, {"line", std::to_string(line)}});
-}
-
-Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialect dialect) {
+Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
   std::vector<Migration> migrations;
   struct Down {
-    SourceFile file;
+    const SourceFile* file = nullptr;
     Script script;
     bool used = false;
   };
   std::map<std::string, Down> downs;  // by the stem that its migration has
-  for (const auto& file : files) {
+  for (const auto& file : listing.files) {
     const bool down = file.name.ends_with(kDown);
     if (file.name.ends_with(".up.sql")) {
       return bad_name(file,
@@ -36,24 +30,27 @@ Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialec
     const auto stem = std::string_view(file.name).substr(0, file.name.size() - (down ? kDown : kSql).size());
     auto named = numbered_name(stem, file);
     if (!named) return std::unexpected(named.error());
-    auto text = read_text(file.path);
-    if (!text) return std::unexpected(text.error());
-    auto marked = read_markers(dialect, *text, file.path.string());
+    auto marked = read_markers(dialect, file.text, file.path.string());
     if (!marked) return std::unexpected(marked.error());
     if (!down) {
-      migrations.push_back(
-          {StepId{named->number}, named->name, std::move(marked->up), std::move(marked->down), marked->depends});
+      Migration migration;
+      migration.id = StepId{named->number};
+      migration.name = named->name;
+      migration.up = std::move(marked->up);
+      migration.down = std::move(marked->down);
+      migration.depends = marked->depends;
+      migrations.push_back(std::move(migration));
       continue;
     }
     if (marked->down) {
-      return at_line("MIGRATIONS_BAD_MARKER", file.path.string(), marked->down_line,
-                     "-- syzygy:down has no place in a .down.sql file, which is the way back as a whole");
+      return bad_line("MIGRATIONS_BAD_MARKER", file, marked->down_line,
+                      "-- syzygy:down has no place in a .down.sql file, which is the way back as a whole");
     }
     if (marked->depends) {
-      return at_line("MIGRATIONS_BAD_MARKER", file.path.string(), marked->depends_line,
-                     "-- syzygy:depends has no place in a .down.sql file; write it in " + std::string(stem) + ".sql");
+      return bad_line("MIGRATIONS_BAD_MARKER", file, marked->depends_line,
+                      "-- syzygy:depends has no place in a .down.sql file; write it in " + std::string(stem) + ".sql");
     }
-    downs.emplace(stem, Down{file, std::move(marked->up), false});
+    downs.emplace(stem, Down{&file, std::move(marked->up), false});
   }
   for (auto& migration : migrations) {
     const auto name = std::filesystem::path(migration.up.path).stem().string();
@@ -63,7 +60,7 @@ Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialec
       return failure(ErrorCode::kFailedPrecondition, "MIGRATIONS_BAD_MARKER",
                      migration.up.path + ":" + std::to_string(migration.down->first_line - 1) +
                          ": the way back is written twice, under -- syzygy:down and in " +
-                         down->second.file.path.string() + "; remove one of them",
+                         down->second.file->path.string() + "; remove one of them",
                      {{"path", migration.up.path}, {"line", std::to_string(migration.down->first_line - 1)}});
     }
     migration.down = std::move(down->second.script);
@@ -71,8 +68,8 @@ Result<std::vector<Migration>> read(const std::vector<SourceFile>& files, Dialec
   }
   for (const auto& [stem, down] : downs) {
     if (down.used) continue;
-    return bad_name(down.file, "there is a way back, but no " + stem +
-                                   ".sql that it belongs to; add that file, or remove or rename this one");
+    return bad_name(*down.file, "there is a way back, but no " + stem +
+                                    ".sql that it belongs to; add that file, or remove or rename this one");
   }
   return migrations;
 }

@@ -84,7 +84,7 @@ Result<std::string> clean_text(std::string bytes, std::string_view path) {
   return text;
 }
 
-Result<std::string> read_text(const std::filesystem::path& path) {
+Result<std::string> read_bytes(const std::filesystem::path& path) {
   const std::string shown = path.string();
   const auto unreadable = [&](int error) {
     return refuse(error == EACCES ? ErrorCode::kPermissionDenied : ErrorCode::kFailedPrecondition,
@@ -122,7 +122,7 @@ Result<std::string> read_text(const std::filesystem::path& path) {
     size += static_cast<std::size_t>(got);
   }
   bytes.resize(size);
-  return clean_text(std::move(bytes), shown);
+  return bytes;
 }
 
 }  // namespace syzygy

@@ -12,11 +12,11 @@
 
 namespace syzygy {
 
-// Refuses what is no regular file (a pipe would block, a directory has no text), is larger than
-// kMigrationFileBytesMax, or cannot be read. Errors: MIGRATIONS_UNREADABLE, MIGRATIONS_TOO_LARGE, MIGRATIONS_BAD_TEXT.
-Result<std::string> read_text(const std::filesystem::path& path);
+// A file's bytes, as they are. Refuses what is no regular file (a pipe would block, a directory has no text), is larger
+// than kMigrationFileBytesMax, or cannot be read. Errors: MIGRATIONS_UNREADABLE, MIGRATIONS_TOO_LARGE.
+Result<std::string> read_bytes(const std::filesystem::path& path);
 
-// The same of bytes that were read already; `path` is for messages.
+// Those bytes as text; `path` is for messages. Errors: MIGRATIONS_BAD_TEXT.
 Result<std::string> clean_text(std::string bytes, std::string_view path);
 
 }  // namespace syzygy

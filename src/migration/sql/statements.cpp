@@ -111,6 +111,15 @@ std::string what_never_ends(const Lexeme& token) {
          " is never closed";
 }
 
+bool ends_gooses_statement(std::string_view comment) {
+  static constexpr std::string_view kEnd = "+goosestatementend";
+  std::string squeezed;
+  for (const char c : comment.substr(2, 60)) {
+    if (c != ' ' && c != '\t') squeezed.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+  }
+  return comment.starts_with("--") && squeezed == kEnd;
+}
+
 }  // namespace
 
 Place place_in(const Statement& statement, std::size_t offset) {
@@ -148,6 +157,8 @@ Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_vie
     const Place place = places.advance(token->offset);
     if (token->is_comment()) {
       comments.push_back({std::string(token->text), place});
+      // goose's own end of a statement, which needs no semicolon then. Other formats refuse such a line.
+      if (open && body.may_end() && ends_gooses_statement(token->text)) close();
       continue;
     }
     if (token->kind == LexemeKind::kUnterminated) return refuse(place, "SQL_UNTERMINATED", what_never_ends(*token));
