@@ -206,5 +206,92 @@ TEST(SqliteMeaning, IsRightAboutTransactions) {
   }
 }
 
+// --- what the rules and the dependencies need ------------------------------------------------------------------------
+
+Action only(std::string_view sql) {
+  const Meaning meaning = read_meaning(Dialect::kPostgres, sql);
+  EXPECT_EQ(meaning.actions.size(), 1U) << sql;
+  return meaning.actions.front();
+}
+
+TEST(PostgresDetail, DefaultsByWhatTheyDependOn) {
+  const auto kind = [](std::string_view value) {
+    return only("ALTER TABLE t ADD c text DEFAULT " + std::string(value)).default_kind;
+  };
+  EXPECT_EQ(kind("'x'::text"), DefaultKind::kConstant);
+  EXPECT_EQ(kind("lower('X')"), DefaultKind::kConstant);
+  EXPECT_EQ(kind("now()"), DefaultKind::kStable);
+  EXPECT_EQ(kind("CURRENT_TIMESTAMP"), DefaultKind::kStable);
+  EXPECT_EQ(kind("gen_random_uuid()"), DefaultKind::kVolatile);
+  EXPECT_EQ(kind("md5(random()::text)"), DefaultKind::kVolatile);
+  EXPECT_EQ(kind("my_own()"), DefaultKind::kFunction);
+  EXPECT_EQ(only("ALTER TABLE t ADD c text").default_kind, DefaultKind::kNone);
+}
+
+TEST(PostgresDetail, Constraints) {
+  const Action foreign = only("ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a, b) REFERENCES s.u NOT VALID");
+  EXPECT_EQ(foreign.columns, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(foreign.other, (ObjectName{ObjectKind::kTable, "s", "u"}));
+  EXPECT_TRUE(foreign.not_valid);
+  EXPECT_EQ(only("ALTER TABLE t ADD CHECK (a IS NOT NULL)").only_not_null, "a");
+  EXPECT_EQ(only("ALTER TABLE t ADD CHECK (a IS NOT NULL OR b > 1)").only_not_null, "");
+  EXPECT_EQ(only("ALTER TABLE t ADD PRIMARY KEY USING INDEX i").using_index, "i");
+  EXPECT_EQ(only("CREATE INDEX i ON t (a, lower(b))").columns, (std::vector<std::string>{"a", ""}));
+}
+
+TEST(PostgresDetail, WhatANewTableIsMadeOf) {
+  const Action table = only("CREATE TABLE t (a int CHECK (a > 0), b json, UNIQUE (b))");
+  ASSERT_EQ(table.parts.size(), 4U);
+  EXPECT_EQ(table.parts[1].constraint, ConstraintKind::kCheck);
+  EXPECT_EQ(table.parts[2].type, "json");
+  EXPECT_EQ(table.parts[2].position, 1U);
+  EXPECT_EQ(table.parts[3].kind, ActionKind::kAddConstraint);
+}
+
+TEST(PostgresDetail, NamesOfAllThatItTouches) {
+  const auto names = [](std::string_view sql) {
+    std::string all;
+    auto found = read_meaning(Dialect::kPostgres, sql).names;
+    std::ranges::sort(found, {}, &ObjectName::name);
+    for (const auto& name : found) all += (all.empty() ? "" : " ") + name.name;
+    return all;
+  };
+  EXPECT_EQ(names("WITH w AS (SELECT * FROM a) INSERT INTO b SELECT f(x) FROM w"), "a b f");
+  EXPECT_EQ(names("ALTER TABLE a ADD c s.mood REFERENCES b"), "a b mood");
+  EXPECT_EQ(names("DROP TABLE a, s.b"), "a b");
+  EXPECT_EQ(names("DO $$ BEGIN DELETE FROM a; UPDATE b SET x = 1; END $$"), "a b");
+  EXPECT_EQ(names("CREATE TABLE p PARTITION OF q FOR VALUES IN (1)"), "p q");
+}
+
+TEST(PostgresDetail, WhereAnActionStands) {
+  const auto at = [](std::string_view sql, std::size_t n) {
+    const Meaning meaning = read_meaning(Dialect::kPostgres, sql);
+    const std::size_t offset = offset_of(Dialect::kPostgres, sql, meaning.actions.at(n));
+    return std::string(sql.substr(offset, 8));
+  };
+  const auto alter = "ALTER TABLE IF EXISTS ONLY s.t DROP a, ADD b numeric(3,2) DEFAULT f(1, 2), ALTER c TYPE text";
+  EXPECT_EQ(at(alter, 0), "DROP a, ");
+  EXPECT_EQ(at(alter, 1), "ADD b nu");
+  EXPECT_EQ(at(alter, 2), "ALTER c ");
+  EXPECT_EQ(at("DROP TABLE a, b_second", 0), "DROP TAB");
+  EXPECT_EQ(at("DROP TABLE a, b_second", 1), "b_second");
+  EXPECT_EQ(at("DO $$\nBEGIN\n  DELETE FROM t;\n  UPDATE t SET a = 1;\nEND $$", 1), "UPDATE t");
+  const std::string_view create = "CREATE TABLE t (a int, b numeric(3,2))";
+  const Meaning meaning = read_meaning(Dialect::kPostgres, create);
+  EXPECT_EQ(create.substr(offset_of(Dialect::kPostgres, create, meaning.actions[0].parts[1]), 6), "b nume");
+  EXPECT_EQ(create.substr(offset_of(Dialect::kPostgres, create, meaning.actions[0].parts[0]), 6), "a int,");
+}
+
+TEST(PostgresDetail, BodiesWithinBodiesEnd) {
+  std::string sql = "DELETE FROM t";
+  for (int depth = 0; depth < 40; ++depth) {
+    const std::string tag = "$b" + std::to_string(depth) + "$";
+    sql = "DO " + tag + " BEGIN EXECUTE " + (depth % 2 == 0 ? "$q" : "$r") + std::to_string(depth) + "$" + sql +
+          (depth % 2 == 0 ? "$q" : "$r") + std::to_string(depth) + "$; END " + tag;
+  }
+  const Meaning meaning = read_meaning(Dialect::kPostgres, sql);
+  EXPECT_EQ(meaning.actions.back().kind, ActionKind::kOpaque);
+}
+
 }  // namespace
 }  // namespace syzygy

@@ -80,6 +80,10 @@ enum class ActionKind : std::uint8_t {
 
 enum class ConstraintKind : std::uint8_t { kNone, kCheck, kForeignKey, kUnique, kPrimaryKey, kExclude, kTrigger };
 
+// What a default's value depends on. kStable is computed once for a statement (now()), so that it is one value for all
+// rows that are there; kFunction calls something that is not known from here.
+enum class DefaultKind : std::uint8_t { kNone, kConstant, kStable, kVolatile, kFunction };
+
 struct ObjectName {
   ObjectKind kind = ObjectKind::kNone;
   std::string schema;  // empty where none is written
@@ -103,7 +107,21 @@ struct Action {
   bool not_valid = false;
   bool concurrently = false;
   bool temporary = false;
-  std::string note;  // kUnknown, kOpaque: why; else what exactly, where `kind` alone does not say
+  bool if_exists = false;  // IF EXISTS, IF NOT EXISTS
+  bool cascade = false;
+  bool whole_table = false;                       // UPDATE, DELETE without WHERE
+  DefaultKind default_kind = DefaultKind::kNone;  // of an added column, or the one that is set
+  bool generated = false;                         // the added column is GENERATED ALWAYS AS (...) STORED
+  bool identity = false;                          // the added column, or what is set, is an identity
+  bool serial = false;                            // the added column's type is serial, bigserial, smallserial
+  std::vector<std::string> columns;               // of a constraint or an index; "" stands for an expression
+  std::string only_not_null;                      // the column c of CHECK (c IS NOT NULL), where that is all of it
+  ObjectName other;           // what a foreign key references; the partition; LIKE's, parent's table
+  std::string using_index;    // ADD CONSTRAINT ... USING INDEX this
+  std::vector<Action> parts;  // a new table's columns and constraints; what a routine's body does
+  std::size_t position = 0;  // which it is of the commands or objects that the statement lists, from 0; see offset_of()
+  std::string note;  // kUnknown, kOpaque: why; else what exactly, where `kind` alone does not say ("SET TABLESPACE");
+                     // kSession: the setting ("lock_timeout", its value in new_name), or the mode of LOCK
 
   friend bool operator==(const Action&, const Action&) = default;
 };
@@ -119,12 +137,18 @@ struct Meaning {
   bool frees_session_locks = false;  // DISCARD ALL, pg_advisory_unlock_all(): also the lock that guards the step
   std::size_t stopped_at = 0;        // kUnknown: the byte at which the grammar stopped
   bool plain_wrapper = false;        // a BEGIN or COMMIT without options, which a transaction of ours can stand for
+  std::vector<ObjectName>
+      names;  // the relations, types and functions that it names, once each, as written; not pg_catalog's
 
   friend bool operator==(const Meaning&, const Meaning&) = default;
 };
 
 // `statement` is one statement without its semicolon, as split_statements() cuts it.
 Meaning read_meaning(Dialect dialect, std::string_view statement);
+
+// The byte of the statement at which the action's own clause begins: the n-th command of an ALTER TABLE, the n-th
+// object of a DROP; 0 where it is the whole statement.
+std::size_t offset_of(Dialect dialect, std::string_view statement, const Action& action);
 
 // "table public.users"; "index users_email"
 std::string describe(const ObjectName& object);

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
-#include <functional>
+#include <boost/json/monotonic_resource.hpp>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,6 +10,7 @@
 #include "migration/sql/lexer.h"
 #include "migration/sql/postgres_parser.h"
 #include "migration/sql/readers.h"
+#include "migration/sql/statements.h"
 
 namespace syzygy {
 namespace {
@@ -42,22 +43,24 @@ const json::object& inside(const json::value& value, std::string_view kind) { re
 std::string string_of(const json::value& value) { return text(inside(value, "String"), "sval"); }
 
 // Every object in the tree, by its key, without recursion; `visit` says whether to look inside.
-void walk(const json::object& root, const std::function<bool(std::string_view, const json::object&)>& visit) {
-  std::vector<const json::object*> pending{&root};
-  std::vector<const json::array*> arrays;
-  const auto push = [&](std::string_view key, const json::value& value) {
-    if (value.is_array()) arrays.push_back(&value.get_array());
-    if (value.is_object() && visit(key, value.get_object())) pending.push_back(&value.get_object());
+template <class Visit>
+void walk(const json::object& root, const Visit& visit) {
+  struct Pending {
+    const json::object* node;
+    const json::array* items;
   };
-  while (!pending.empty() || !arrays.empty()) {
-    if (!pending.empty()) {
-      const json::object& node = *pending.back();
-      pending.pop_back();
-      for (const auto& [key, value] : node) push(key, value);
+  std::vector<Pending> pending{{&root, nullptr}};
+  const auto push = [&](std::string_view key, const json::value& value) {
+    if (value.is_array()) pending.push_back({nullptr, &value.get_array()});
+    if (value.is_object() && visit(key, value.get_object())) pending.push_back({&value.get_object(), nullptr});
+  };
+  while (!pending.empty()) {
+    const Pending here = pending.back();
+    pending.pop_back();
+    if (here.node != nullptr) {
+      for (const auto& [key, value] : *here.node) push(key, value);
     } else {
-      const json::array& items = *arrays.back();
-      arrays.pop_back();
-      for (const auto& value : items) push("", value);
+      for (const auto& value : *here.items) push("", value);
     }
   }
 }
@@ -168,36 +171,101 @@ ConstraintKind constraint_kind(std::string_view type) {
 
 bool is_null_constant(const json::object& expression) { return flag(child(expression, "A_Const"), "isnull"); }
 
-// The same value for every row: no function is called in it. Casts of constants are constants.
-bool is_constant(const json::object& expression) {
-  bool constant = true;
-  walk(expression, [&](std::string_view key, const json::object&) {
-    if (key == "FuncCall" || key == "SQLValueFunction" || key == "SubLink") constant = false;
-    return constant;
-  });
-  return constant;
+// What a value depends on. Casts of constants are constants; of the functions only PostgreSQL's own are known.
+DefaultKind default_kind(const json::object& expression) {
+  static constexpr std::array kStable = {"now",
+                                         "transaction_timestamp",
+                                         "statement_timestamp",
+                                         "current_setting",
+                                         "to_char",
+                                         "current_schema",
+                                         "txid_current",
+                                         "pg_backend_pid",
+                                         "timezone",
+                                         "date_trunc",
+                                         "to_timestamp",
+                                         "current_database"};
+  static constexpr std::array kVolatile = {"random",    "gen_random_uuid",  "uuid_generate_v4", "uuid_generate_v1",
+                                           "timeofday", "clock_timestamp",  "nextval",          "uuid_generate_v1mc",
+                                           "setval",    "gen_random_bytes", "uuidv4",           "uuidv7",
+                                           "gen_salt"};
+  static constexpr std::array kImmutable = {"lower",
+                                            "upper",
+                                            "concat",
+                                            "length",
+                                            "coalesce",
+                                            "md5",
+                                            "repeat",
+                                            "array",
+                                            "make_date",
+                                            "jsonb_build_object",
+                                            "left",
+                                            "decode",
+                                            "json_build_object",
+                                            "jsonb_build_array",
+                                            "make_interval",
+                                            "to_jsonb"};
+  if (expression.empty()) return DefaultKind::kNone;
+  DefaultKind kind = DefaultKind::kConstant;
+  const auto raise = [&](DefaultKind to) { kind = std::max(kind, to); };
+  const auto look = [&](std::string_view key, const json::object& found) {
+    if (key == "SubLink") raise(DefaultKind::kFunction);
+    if (key == "SQLValueFunction") raise(DefaultKind::kStable);
+    if (key == "FuncCall") {
+      const json::array& names = list(found, "funcname");
+      const std::string name = names.empty() ? std::string() : string_of(names.back());
+      const auto is_in = [&](const auto& known) { return std::ranges::find(known, name) != known.end(); };
+      raise(is_in(kStable)      ? DefaultKind::kStable
+            : is_in(kVolatile)  ? DefaultKind::kVolatile
+            : is_in(kImmutable) ? DefaultKind::kConstant
+                                : DefaultKind::kFunction);
+    }
+    return true;
+  };
+  walk(expression, look);
+  return kind;
+}
+
+bool is_serial(std::string_view type) {
+  static constexpr std::array kSerials = {"serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"};
+  return std::ranges::find(kSerials, type) != kSerials.end();
+}
+
+std::vector<std::string> strings(const json::array& items) {
+  std::vector<std::string> found;
+  found.reserve(items.size());
+  for (const auto& item : items) found.push_back(string_of(item));
+  return found;
+}
+
+// The column of "c IS NOT NULL", where that is the whole expression.
+std::string not_null_column(const json::object& expression) {
+  const auto& test = child(expression, "NullTest");
+  if (text(test, "nulltesttype") != "IS_NOT_NULL") return {};
+  const json::array& fields = list(child(child(test, "arg"), "ColumnRef"), "fields");
+  return fields.empty() ? std::string() : string_of(fields.back());
 }
 
 Action added_column(const ObjectName& table, const json::object& column) {
   Action action = act(ActionKind::kAddColumn, table);
   action.part = text(column, "colname");
   action.type = type_name(child(column, "typeName"));
-  if (action.type == "serial" || action.type == "bigserial" || action.type == "smallserial" ||
-      action.type == "serial4" || action.type == "serial8" || action.type == "serial2") {
-    action.not_null = action.fills_itself = true;
-  }
+  action.columns.push_back(action.part);
+  if (is_serial(action.type)) action.serial = action.not_null = action.fills_itself = true;
   for (const auto& item : list(column, "constraints")) {
     const auto& constraint = inside(item, "Constraint");
     const std::string type = text(constraint, "contype");
     if (type == "CONSTR_NOTNULL") action.not_null = true;
-    if (type == "CONSTR_IDENTITY") action.not_null = action.fills_itself = true;
-    if (type == "CONSTR_GENERATED") action.fills_itself = true;
+    if (type == "CONSTR_IDENTITY") action.identity = action.not_null = action.fills_itself = true;
+    if (type == "CONSTR_GENERATED") action.generated = action.fills_itself = true;
     if (type == "CONSTR_DEFAULT" && !is_null_constant(child(constraint, "raw_expr"))) {
       action.fills_itself = true;
-      action.constant_default = is_constant(child(constraint, "raw_expr"));
+      action.default_kind = default_kind(child(constraint, "raw_expr"));
+      action.constant_default = action.default_kind == DefaultKind::kConstant;
     }
     if (const auto kind = constraint_kind(type); kind != ConstraintKind::kNone) {
       if (kind == ConstraintKind::kPrimaryKey) action.not_null = true;
+      if (kind == ConstraintKind::kForeignKey) action.other = relation(child(constraint, "pktable"));
       // Uniqueness matters most: with it a constant default fails at the second row.
       if (action.constraint == ConstraintKind::kNone || kind == ConstraintKind::kPrimaryKey ||
           kind == ConstraintKind::kUnique) {
@@ -213,6 +281,17 @@ Action added_constraint(const ObjectName& object, const json::object& constraint
   action.part = text(constraint, "conname");
   action.constraint = constraint_kind(text(constraint, "contype"));
   action.not_valid = flag(constraint, "skip_validation");
+  action.using_index = text(constraint, "indexname");
+  action.columns = strings(list(constraint, action.constraint == ConstraintKind::kForeignKey ? "fk_attrs" : "keys"));
+  if (action.constraint == ConstraintKind::kForeignKey) action.other = relation(child(constraint, "pktable"));
+  if (action.constraint == ConstraintKind::kCheck)
+    action.only_not_null = not_null_column(child(constraint, "raw_expr"));
+  if (action.constraint == ConstraintKind::kExclude) {
+    for (const auto& pair : list(constraint, "exclusions")) {
+      const json::array& items = list(inside(pair, "List"), "items");
+      action.columns.push_back(items.empty() ? std::string() : text(inside(items.front(), "IndexElem"), "name"));
+    }
+  }
   return action;
 }
 
@@ -224,17 +303,29 @@ Action alter_command(const ObjectName& object, const json::object& command, Mean
   const auto named = [&](ActionKind kind, std::string note = {}) {
     Action action = act(kind, object, std::move(note));
     action.part = text(command, "name");
+    action.if_exists = flag(command, "missing_ok");
+    action.cascade = text(command, "behavior") == "DROP_CASCADE";
     return action;
   };
-  if (type == "AT_AddColumn") return added_column(object, child(definition, "ColumnDef"));
+  if (type == "AT_AddColumn") {
+    Action action = added_column(object, child(definition, "ColumnDef"));
+    action.if_exists = flag(command, "missing_ok");
+    return action;
+  }
   if (type == "AT_DropColumn") return named(ActionKind::kDropColumn);
   if (type == "AT_SetNotNull") return named(ActionKind::kSetNotNull);
   if (type == "AT_DropNotNull") return named(ActionKind::kDropNotNull);
   if (type == "AT_ColumnDefault") {
     const bool sets = !definition.empty() && !is_null_constant(definition);
-    return named(sets ? ActionKind::kSetDefault : ActionKind::kDropDefault);
+    Action action = named(sets ? ActionKind::kSetDefault : ActionKind::kDropDefault);
+    if (sets) action.default_kind = default_kind(definition);
+    return action;
   }
-  if (type == "AT_AddIdentity") return named(ActionKind::kSetDefault, "makes it an identity column");
+  if (type == "AT_AddIdentity") {
+    Action action = named(ActionKind::kSetDefault, "makes it an identity column");
+    action.identity = true;
+    return action;
+  }
   if (type == "AT_DropIdentity") return named(ActionKind::kDropDefault, "its identity");
   if (type == "AT_DropExpression") return named(ActionKind::kDropDefault, "its generated expression");
   if (type == "AT_AlterColumnType") {
@@ -247,11 +338,17 @@ Action alter_command(const ObjectName& object, const json::object& command, Mean
   if (type == "AT_DropConstraint") return named(ActionKind::kDropConstraint);
   if (type == "AT_ValidateConstraint") return named(ActionKind::kValidateConstraint);
   if (type == "AT_AttachPartition" || type == "AT_AddInherit") {
-    return named(ActionKind::kAttachPartition);
+    Action action = named(ActionKind::kAttachPartition, type == "AT_AddInherit" ? "INHERIT" : "");
+    action.other = relation(type == "AT_AddInherit" ? child(definition, "RangeVar")
+                                                    : child(child(definition, "PartitionCmd"), "name"));
+    return action;
   }
   if (type == "AT_DetachPartition" || type == "AT_DetachPartitionFinalize" || type == "AT_DropInherit") {
     Action action = named(ActionKind::kDetachPartition);
-    action.part = text(child(child(definition, "PartitionCmd"), "name"), "relname");
+    const auto& partition = child(child(definition, "PartitionCmd"), "name");
+    action.part = text(partition, "relname");
+    action.other = relation(type == "AT_DropInherit" ? child(definition, "RangeVar") : partition);
+    if (type == "AT_DropInherit") action.note = "NO INHERIT";
     action.concurrently = flag(child(definition, "PartitionCmd"), "concurrent");
     if (action.concurrently) refused_in_transaction(meaning, "ALTER TABLE ... DETACH PARTITION ... CONCURRENTLY");
     return action;
@@ -263,13 +360,28 @@ Action alter_command(const ObjectName& object, const json::object& command, Mean
   if (type.ends_with("Trig") || type.ends_with("TrigAll") || type.ends_with("TrigUser") || type.ends_with("Rule")) {
     return named(ActionKind::kOpaque, "turns triggers or rules on or off, and what code relies on them cannot be told");
   }
-  return named(ActionKind::kAlterOther);
+  static const std::map<std::string_view, const char*> kOthers = {{"AT_SetTableSpace", "SET TABLESPACE"},
+                                                                  {"AT_SetLogged", "SET LOGGED"},
+                                                                  {"AT_SetUnLogged", "SET UNLOGGED"},
+                                                                  {"AT_SetAccessMethod", "SET ACCESS METHOD"},
+                                                                  {"AT_ClusterOn", "CLUSTER ON"},
+                                                                  {"AT_ReplicaIdentity", "REPLICA IDENTITY"},
+                                                                  {"AT_SetRelOptions", "SET options"},
+                                                                  {"AT_ResetRelOptions", "RESET options"},
+                                                                  {"AT_SetStatistics", "SET STATISTICS"},
+                                                                  {"AT_SetStorage", "SET STORAGE"},
+                                                                  {"AT_ChangeOwner", "OWNER"},
+                                                                  {"AT_SetCompression", "SET COMPRESSION"},
+                                                                  {"AT_AlterConstraint", "ALTER CONSTRAINT"}};
+  const auto other = kOthers.find(type);
+  return named(ActionKind::kAlterOther, other != kOthers.end() ? other->second : "");
 }
 
 void read_alter_table(const json::object& node, Meaning& meaning) {
   const ObjectName object = relation(child(node, "relation"), kind_of(text(node, "objtype")));
   for (const auto& item : list(node, "cmds")) {
     meaning.actions.push_back(alter_command(object, inside(item, "AlterTableCmd"), meaning));
+    meaning.actions.back().position = meaning.actions.size() - 1;
   }
 }
 
@@ -292,6 +404,7 @@ void read_alter_enum(const json::object& node, Meaning& meaning) {
   Action action = act(old_value.empty() ? ActionKind::kAddEnumValue : ActionKind::kRename,
                       qualified(list(node, "typeName"), ObjectKind::kType));
   action.part = old_value.empty() ? text(node, "newVal") : old_value;
+  action.if_exists = flag(node, "skipIfNewValExists");
   if (!old_value.empty()) {
     action.new_name = text(node, "newVal");
     action.note = "value";
@@ -304,6 +417,36 @@ void read_alter_enum(const json::object& node, Meaning& meaning) {
 void read_create_table(const json::object& node, Meaning& meaning) {
   Action action = act(ActionKind::kCreate, relation(child(node, "relation")));
   action.temporary = is_temporary(child(node, "relation"));
+  action.if_exists = flag(node, "if_not_exists");
+  std::size_t position = 0;
+  const auto add = [&](Action part) {
+    part.position = position;
+    action.parts.push_back(std::move(part));
+  };
+  for (const auto& element : list(node, "tableElts")) {
+    if (const auto& column = inside(element, "ColumnDef"); !column.empty()) {
+      add(added_column(action.object, column));
+      for (const auto& item : list(column, "constraints")) {
+        Action constraint = added_constraint(action.object, inside(item, "Constraint"));
+        if (constraint.constraint == ConstraintKind::kNone) continue;
+        constraint.columns = {text(column, "colname")};
+        add(std::move(constraint));
+      }
+    }
+    if (const auto& constraint = inside(element, "Constraint"); !constraint.empty()) {
+      add(added_constraint(action.object, constraint));
+    }
+    if (const auto& like = inside(element, "TableLikeClause"); !like.empty()) {
+      action.other = relation(child(like, "relation"));
+      action.note = "LIKE";
+    }
+    ++position;
+  }
+  if (const json::array& parents = list(node, "inhRelations"); !parents.empty()) {
+    action.other = relation(inside(parents.front(), "RangeVar"));
+    action.note = node.contains("partbound") ? "PARTITION OF" : "INHERITS";
+  }
+  if (node.contains("partspec")) action.new_name = "PARTITION BY";
   meaning.actions.push_back(std::move(action));
 }
 
@@ -315,6 +458,8 @@ void read_create_table_as(const json::object& node, Meaning& meaning) {
   const auto& target = child(child(node, "into"), "rel");
   Action action = act(ActionKind::kCreate, relation(target, kind_of(text(node, "objtype"))));
   action.temporary = is_temporary(target);
+  action.if_exists = flag(node, "if_not_exists");
+  action.note = "AS";
   meaning.actions.push_back(std::move(action));
 }
 
@@ -330,7 +475,11 @@ void read_index(const json::object& node, Meaning& meaning) {
   Action action = act(ActionKind::kCreate, {ObjectKind::kIndex, table.schema, text(node, "idxname")});
   action.on = table;
   action.concurrently = flag(node, "concurrent");
+  action.if_exists = flag(node, "if_not_exists");
   if (flag(node, "unique")) action.constraint = ConstraintKind::kUnique;
+  for (const auto& element : list(node, "indexParams")) {
+    action.columns.push_back(text(inside(element, "IndexElem"), "name"));
+  }
   if (action.concurrently) refused_in_transaction(meaning, "CREATE INDEX CONCURRENTLY");
   meaning.actions.push_back(std::move(action));
 }
@@ -390,6 +539,9 @@ void read_drop(const json::object& node, Meaning& meaning) {
     }
     if (kind == ObjectKind::kOther) action.note = spoken(type);
     action.concurrently = flag(node, "concurrent");
+    action.if_exists = flag(node, "missing_ok");
+    action.cascade = text(node, "behavior") == "DROP_CASCADE";
+    action.position = meaning.actions.size();
     if (action.concurrently) refused_in_transaction(meaning, "DROP INDEX CONCURRENTLY");
     meaning.actions.push_back(std::move(action));
   }
@@ -503,14 +655,22 @@ void read_query(const json::object& node, Meaning& meaning) {
   if (unknown_function.empty()) {
     meaning.actions.push_back(act(ActionKind::kSelect));
   } else {
-    meaning.actions.push_back(
-        act(ActionKind::kOpaque, {}, "calls the function " + unknown_function + ", and what it does cannot be told"));
+    meaning.actions.push_back(act(ActionKind::kOpaque, {ObjectKind::kFunction, "", unknown_function},
+                                  "calls the function " + unknown_function + ", and what it does cannot be told"));
   }
 }
 
 template <ActionKind kind>
 void read_change(const json::object& node, Meaning& meaning) {
   meaning.actions.push_back(act(kind, relation(child(node, "relation"))));
+  meaning.actions.back().whole_table = (kind == ActionKind::kUpdate || kind == ActionKind::kDelete) &&
+                                       !node.contains("whereClause") && !node.contains("fromClause") &&
+                                       !node.contains("usingClause") && !node.contains("joinCondition");
+  if (kind == ActionKind::kUpdate) {
+    for (const auto& target : list(node, "targetList")) {
+      meaning.actions.back().columns.push_back(text(inside(target, "ResTarget"), "name"));
+    }
+  }
   walk(node, [&](std::string_view key, const json::object& found) {
     if (key == "InsertStmt") meaning.actions.push_back(act(ActionKind::kInsert, relation(child(found, "relation"))));
     if (key == "UpdateStmt") meaning.actions.push_back(act(ActionKind::kUpdate, relation(child(found, "relation"))));
@@ -521,7 +681,10 @@ void read_change(const json::object& node, Meaning& meaning) {
 
 void read_truncate(const json::object& node, Meaning& meaning) {
   for (const auto& item : list(node, "relations")) {
-    meaning.actions.push_back(act(ActionKind::kTruncate, relation(inside(item, "RangeVar"))));
+    Action action = act(ActionKind::kTruncate, relation(inside(item, "RangeVar")));
+    action.cascade = text(node, "behavior") == "DROP_CASCADE";
+    action.position = meaning.actions.size();
+    meaning.actions.push_back(std::move(action));
   }
 }
 
@@ -551,12 +714,19 @@ void read_transaction(const json::object& node, Meaning& meaning) {
 }
 
 void read_vacuum(const json::object& node, Meaning& meaning) {
-  meaning.actions.push_back(act(ActionKind::kMaintenance));
+  const bool full = has_option(list(node, "options"), "full");
+  for (const auto& item : list(node, "rels")) {
+    meaning.actions.push_back(act(ActionKind::kMaintenance, relation(child(inside(item, "VacuumRelation"), "relation")),
+                                  full ? "VACUUM FULL" : ""));
+  }
+  if (meaning.actions.empty()) {
+    meaning.actions.push_back(act(ActionKind::kMaintenance, {}, full ? "VACUUM FULL" : ""));
+  }
   if (flag(node, "is_vacuumcmd")) refused_in_transaction(meaning, "VACUUM");
 }
 
 void read_cluster(const json::object& node, Meaning& meaning) {
-  meaning.actions.push_back(act(ActionKind::kMaintenance));
+  meaning.actions.push_back(act(ActionKind::kMaintenance, relation(child(node, "relation")), "CLUSTER"));
   if (!node.contains("relation")) refused_in_transaction(meaning, "CLUSTER without a table");
 }
 
@@ -628,6 +798,39 @@ void read_explain(const json::object& node, Meaning& meaning) {
     read_statement(child(node, "query"), meaning);
   } else {
     meaning.actions.push_back(act(ActionKind::kSession));
+  }
+}
+
+void read_refresh(const json::object& node, Meaning& meaning) {
+  Action action = act(ActionKind::kMaintenance, relation(child(node, "relation"), ObjectKind::kMaterializedView),
+                      "REFRESH MATERIALIZED VIEW");
+  action.concurrently = flag(node, "concurrent");
+  meaning.actions.push_back(std::move(action));
+}
+
+void read_set(const json::object& node, Meaning& meaning) {
+  Action action = act(ActionKind::kSession, {}, text(node, "name"));
+  for (const auto& argument : list(node, "args")) {
+    const auto& constant = inside(argument, "A_Const");
+    const auto* number = child(constant, "ival").if_contains("ival");
+    action.new_name = number != nullptr && number->is_int64() ? std::to_string(number->get_int64())
+                                                              : text(child(constant, "sval"), "sval");
+    if (constant.contains("ival") && action.new_name.empty()) action.new_name = "0";
+  }
+  meaning.actions.push_back(std::move(action));
+}
+
+void read_lock(const json::object& node, Meaning& meaning) {
+  static constexpr std::array kModes = {
+      "",      "ACCESS SHARE",        "ROW SHARE", "ROW EXCLUSIVE",   "SHARE UPDATE EXCLUSIVE",
+      "SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"};
+  const auto* mode = node.if_contains("mode");
+  const auto number = mode != nullptr && mode->is_int64() ? static_cast<std::size_t>(mode->get_int64()) : 0;
+  for (const auto& item : list(node, "relations")) {
+    Action action = act(ActionKind::kSession, relation(inside(item, "RangeVar")), "LOCK");
+    action.new_name = number < kModes.size() ? kModes[number] : "";
+    action.position = meaning.actions.size();
+    meaning.actions.push_back(std::move(action));
   }
 }
 
@@ -755,7 +958,7 @@ const std::map<std::string_view, Reader>& readers() {
       {"VacuumStmt", read_vacuum},
       {"ClusterStmt", read_cluster},
       {"ReindexStmt", read_reindex},
-      {"RefreshMatViewStmt", plain<A::kMaintenance>},
+      {"RefreshMatViewStmt", read_refresh},
       {"CheckPointStmt", plain<A::kMaintenance>},
       {"CreatedbStmt", outside<A::kCreate, O::kDatabase, kDatabaseName, kCreateDatabase>},
       {"DropdbStmt", outside<A::kDrop, O::kDatabase, kDatabaseName, kDropDatabase>},
@@ -795,9 +998,9 @@ const std::map<std::string_view, Reader>& readers() {
       {"CommentStmt", plain<A::kAlterOther>},
       {"SecLabelStmt", plain<A::kAlterOther>},
       {"ReassignOwnedStmt", plain<A::kAlterOther>},
-      {"VariableSetStmt", plain<A::kSession>},
+      {"VariableSetStmt", read_set},
       {"VariableShowStmt", plain<A::kSession>},
-      {"LockStmt", plain<A::kSession>},
+      {"LockStmt", read_lock},
       {"ListenStmt", plain<A::kSession>},
       {"UnlistenStmt", plain<A::kSession>},
       {"NotifyStmt", plain<A::kSession>},
@@ -826,11 +1029,196 @@ void read_statement(const json::object& statement, Meaning& meaning) {
   found->second(object_of(statement.begin()->value()), meaning);
 }
 
-}  // namespace
+// --- bodies: DO, CREATE FUNCTION -------------------------------------------------------------------------------------
 
-Meaning read_postgres(std::string_view statement) {
+constexpr int kBodyDepthMax = 4;
+
+Meaning read_nested(std::string_view statement, int depth);
+
+// What a body may do: the actions of the statements in it, whichever branch they stand in.
+class Body {
+ public:
+  // `depth` is how many bodies this one stands in: EXECUTE can hold another DO.
+  explicit Body(int depth) : depth_(depth) {}
+
+  std::vector<Action> actions;
+  std::vector<ObjectName> names;
+  std::string opaque;  // why it cannot be told; empty: it can
+  bool frees_session_locks = false;
+
+  // A list of statements.
+  void sql(std::string_view body, std::size_t line = 0) {
+    const auto statements = split_statements(Dialect::kPostgres, body, "");
+    if (!statements) return hide("a block of code that is not understood");
+    for (const Statement& statement : *statements) read(statement.text, line);
+  }
+
+  // A tree of PL/pgSQL's parser, in the order written. Its depth is bounded by kParseDepthMax.
+  void plpgsql(const json::value& node, std::size_t line = 0) {
+    if (node.is_array()) {
+      for (const auto& item : node.get_array()) plpgsql(item, line);
+    }
+    if (!node.is_object()) return;
+    for (const auto& [key, value] : node.get_object()) {
+      const auto& inner = object_of(value);
+      if (const auto* number = inner.if_contains("lineno"); number != nullptr && number->is_int64()) {
+        line = static_cast<std::size_t>(number->get_int64());
+      }
+      const std::string_view kind = key;
+      if (kind == "PLpgSQL_stmt_dynexecute" || kind == "PLpgSQL_stmt_dynfors") {
+        dynamic(text(child(child(inner, "query"), "PLpgSQL_expr"), "query"), line);
+        plpgsql_of(inner, "body", line);
+      } else if (kind == "PLpgSQL_stmt_execsql" || kind == "PLpgSQL_stmt_call") {
+        const bool call = kind.ends_with("call");
+        read(text(child(child(inner, call ? "expr" : "sqlstmt"), "PLpgSQL_expr"), "query"), line);
+      } else if (kind == "PLpgSQL_stmt_commit" || kind == "PLpgSQL_stmt_rollback") {
+        hide("a block of code that ends its transaction");
+      } else if (kind == "PLpgSQL_expr") {
+        expression(text(inner, "query"), line);
+      } else {
+        plpgsql(value, line);
+      }
+    }
+  }
+
+ private:
+  void plpgsql_of(const json::object& node, std::string_view key, std::size_t line) {
+    if (const auto* value = node.if_contains(key)) plpgsql(*value, line);
+  }
+
+  void hide(std::string why) {
+    if (opaque.empty()) opaque = std::move(why);
+  }
+
+  void dynamic(const std::string& query, std::size_t line) {
+    Lexer lexer(Dialect::kPostgres, query);
+    const auto first = lexer.next_visible();
+    const auto value = first && !lexer.next_visible() ? string_value(*first) : std::nullopt;
+    if (!value) return hide("a block of code that builds its statements (EXECUTE)");
+    sql(*value, line);
+  }
+
+  // A condition, an assigned value, what RAISE shows: only what it calls matters.
+  void expression(const std::string& query, std::size_t line) {
+    const auto assigns = query.find(":=");
+    const std::string value = assigns == std::string::npos ? query : query.substr(assigns + 2);
+    const auto is_query = [&] {
+      Lexer lexer(Dialect::kPostgres, value);
+      const Lexeme first = lexer.next_visible().value_or(Lexeme{});
+      return first.is("SELECT") || first.is("WITH") || first.is("VALUES") || first.is("INSERT") || first.is("UPDATE") ||
+             first.is("DELETE");
+    };
+    Meaning found = read_nested(is_query() ? value : "SELECT " + value, depth_ + 1);
+    // "x = expression" reads as a comparison, which calls the same functions. What is no expression changes nothing.
+    if (found.actions.front().kind != ActionKind::kUnknown) take(std::move(found), line);
+  }
+
+  void read(std::string_view statement, std::size_t line) {
+    Meaning found = read_nested(statement, depth_ + 1);
+    if (found.actions.front().kind == ActionKind::kUnknown) {
+      return hide("a block of code with a statement that is not understood");
+    }
+    take(std::move(found), line);
+  }
+
+  void take(Meaning found, std::size_t line) {
+    frees_session_locks = frees_session_locks || found.frees_session_locks;
+    for (Action& action : found.actions) {
+      if (action.kind == ActionKind::kSelect) continue;
+      action.position = line;
+      actions.push_back(std::move(action));
+    }
+    names.insert(names.end(), std::make_move_iterator(found.names.begin()), std::make_move_iterator(found.names.end()));
+  }
+
+  int depth_;
+};
+
+std::string option_text(const json::array& options, std::string_view name, std::size_t index = 0) {
+  for (const auto& option : options) {
+    const auto& element = inside(option, "DefElem");
+    if (text(element, "defname") != name) continue;
+    const auto& argument = child(element, "arg");
+    if (argument.contains("String")) return text(child(argument, "String"), "sval");
+    const json::array& items = list(child(argument, "List"), "items");
+    return index < items.size() ? string_of(items[index]) : std::string();
+  }
+  return {};
+}
+
+// A DO block is judged by what it may do, and a function remembers what its body does, for who calls it.
+void look_into_body(const json::object& tree, std::string_view statement, Meaning& meaning, int depth) {
+  const bool is_do = tree.contains("DoStmt");
+  if (!is_do && !tree.contains("CreateFunctionStmt")) return;
+  const auto& node = child(tree, is_do ? "DoStmt" : "CreateFunctionStmt");
+  const json::array& options = list(node, is_do ? "args" : "options");
+  std::string language = option_text(options, "language");
+  if (language.empty() && is_do) language = "plpgsql";
+  Body body(depth);
+  if (depth > kBodyDepthMax) {
+    body.opaque = "a block of code within too many others";
+  } else if (language == "plpgsql") {
+    json::monotonic_resource pool;
+    if (const auto parsed = parse_plpgsql(statement, &pool)) {
+      body.plpgsql(*parsed);
+    } else {
+      body.opaque = "a block of code that is not understood";
+    }
+  } else if (language == "sql") {
+    body.sql(option_text(options, "as"));
+  } else {
+    body.opaque = "code in another language than SQL and PL/pgSQL";
+  }
+  if (!body.opaque.empty()) {
+    body.actions.push_back(act(ActionKind::kOpaque, {}, "runs " + body.opaque + ", and what it does cannot be told"));
+  }
+  if (!is_do) {
+    meaning.actions.back().parts = std::move(body.actions);
+    return;
+  }
+  meaning.actions = std::move(body.actions);
+  meaning.names = std::move(body.names);
+  meaning.frees_session_locks = body.frees_session_locks;
+  if (meaning.actions.empty()) meaning.actions.push_back(act(ActionKind::kSelect));
+}
+
+// --- names -----------------------------------------------------------------------------------------------------------
+
+void add_names(const json::object& tree, Meaning& meaning) {
+  std::vector<std::string> here;  // what WITH names
+  const auto add = [&](ObjectName name) {
+    if (name.name.empty() || name.schema == "pg_catalog") return;
+    if (std::ranges::find(meaning.names, name) == meaning.names.end()) meaning.names.push_back(std::move(name));
+  };
+  walk(tree, [&](std::string_view key, const json::object& found) {
+    if (key == "CommonTableExpr") here.push_back(text(found, "ctename"));
+    if (found.contains("relname")) {
+      add(relation(found));
+    } else if (key == "FuncCall" || key == "funccall") {
+      add(qualified(list(found, "funcname"), ObjectKind::kFunction));
+    } else if (key == "typeName" || key == "TypeName" || key == "returnType" || key == "argType") {
+      const json::array& names = list(found, "names");
+      if (names.size() != 2 || string_of(names.front()) != "pg_catalog") add(qualified(names, ObjectKind::kType));
+    }
+    return true;
+  });
+  for (const Action& action : meaning.actions) {
+    add(action.object);
+    add(action.on);
+    add(action.other);
+    if (!action.using_index.empty()) add({ObjectKind::kIndex, action.object.schema, action.using_index});
+  }
+  std::erase_if(meaning.names, [&](const ObjectName& name) {
+    return name.schema.empty() && std::ranges::find(here, name.name) != here.end();
+  });
+}
+
+Meaning read_nested(std::string_view statement, int depth) {
   Meaning meaning;
-  auto tree = parse_postgres(statement);
+  // Trees are small and short-lived: most fit here, and none is freed node by node.
+  std::array<unsigned char, 16 << 10> room;  // NOLINT(cppcoreguidelines-pro-type-member-init): written before read
+  json::monotonic_resource pool(room.data(), room.size());
+  const auto tree = parse_postgres(statement, &pool);
   if (!tree) {
     // Transaction control must be seen even where the rest of the statement is not understood: a COMMIT would end the
     // transaction that guards the step.
@@ -850,8 +1238,14 @@ Meaning read_postgres(std::string_view statement) {
     return meaning;
   }
   read_statement(object_of(*tree), meaning);
+  look_into_body(object_of(*tree), statement, meaning, depth);
   if (meaning.actions.empty()) meaning.actions.push_back(act(ActionKind::kAlterOther));
+  add_names(object_of(*tree), meaning);
   return meaning;
 }
+
+}  // namespace
+
+Meaning read_postgres(std::string_view statement) { return read_nested(statement, 0); }
 
 }  // namespace syzygy

@@ -24,53 +24,70 @@ std::size_t byte_of_character(std::string_view text, int position) {
   return i;
 }
 
-Parsed read_tree(std::string_view tree) {
+NotParsed too_deep() { return {NotParsed::Why::kTooDeep, "the statement is nested too deep to judge", 0}; }
+
+// What libpg_query says of a text, as a value.
+Parsed read_json(std::string_view tree, const boost::json::storage_ptr& memory) {
   boost::json::parse_options options;
   options.max_depth = kParseDepthMax;
   boost::system::error_code error;
-  boost::json::value root = boost::json::parse({tree.data(), tree.size()}, error, {}, options);
-  if (error == boost::json::error::too_deep) {
-    return std::unexpected(NotParsed{NotParsed::Why::kTooDeep, "the statement is nested too deep to judge", 0});
-  }
-  const auto* object = root.if_object();
-  const auto* list = object != nullptr ? object->if_contains("stmts") : nullptr;
-  if (error || list == nullptr || !list->is_array()) {
+  boost::json::value root = boost::json::parse({tree.data(), tree.size()}, error, memory, options);
+  if (error == boost::json::error::too_deep) return std::unexpected(too_deep());
+  if (error) return std::unexpected(NotParsed{NotParsed::Why::kSyntax, "the parser's answer could not be read", 0});
+  return root;
+}
+
+Parsed read_tree(std::string_view tree, const boost::json::storage_ptr& memory) {
+  auto root = read_json(tree, memory);
+  if (!root) return root;
+  auto* object = root->if_object();
+  auto* list = object != nullptr ? object->if_contains("stmts") : nullptr;
+  if (list == nullptr || !list->is_array()) {
     return std::unexpected(NotParsed{NotParsed::Why::kSyntax, "the parser's answer could not be read", 0});
   }
-  auto& statements = root.as_object()["stmts"].as_array();
-  if (statements.empty()) return boost::json::object();
+  auto& statements = list->get_array();
+  if (statements.empty()) return boost::json::object(memory);
   if (statements.size() > 1) {
     return std::unexpected(NotParsed{NotParsed::Why::kSyntax, "several statements where one was expected", 0});
   }
   auto* statement = statements.front().if_object();
-  if (statement == nullptr || !statement->contains("stmt")) return boost::json::object();
+  if (statement == nullptr || !statement->contains("stmt")) return boost::json::object(memory);
   return std::move((*statement)["stmt"]);
 }
 
-Parsed parse_here(const std::string& text) {
+std::unexpected<NotParsed> refusal(const std::string& text, const PgQueryError& error) {
+  const std::string message = error.message != nullptr ? error.message : "syntax error";
+  // Its grammar has a stack of its own, with a limit: that much nesting is no mistake, only more than we can judge.
+  if (message.starts_with("memory exhausted") || message.starts_with("stack depth limit")) {
+    return std::unexpected(too_deep());
+  }
+  return std::unexpected(NotParsed{NotParsed::Why::kSyntax, message, byte_of_character(text, error.cursorpos)});
+}
+
+Parsed parse_here(const std::string& text, const boost::json::storage_ptr& memory) {
   PgQueryParseResult result = pg_query_parse(text.c_str());
-  Parsed parsed = [&]() -> Parsed {
-    if (result.error == nullptr) return read_tree(result.parse_tree);
-    const std::string message = result.error->message != nullptr ? result.error->message : "syntax error";
-    // Its grammar has a stack of its own, with a limit: that much nesting is no mistake, only more than we can judge.
-    if (message.starts_with("memory exhausted") || message.starts_with("stack depth limit")) {
-      return std::unexpected(NotParsed{NotParsed::Why::kTooDeep, "the statement is nested too deep to judge", 0});
-    }
-    return std::unexpected(
-        NotParsed{NotParsed::Why::kSyntax, message, byte_of_character(text, result.error->cursorpos)});
-  }();
+  Parsed parsed = result.error == nullptr ? read_tree(result.parse_tree, memory) : refusal(text, *result.error);
   pg_query_free_parse_result(result);
   return parsed;
 }
 
+Parsed parse_body_here(const std::string& text, const boost::json::storage_ptr& memory) {
+  PgQueryPlpgsqlParseResult result = pg_query_parse_plpgsql(text.c_str());
+  Parsed parsed = result.error == nullptr ? read_json(result.plpgsql_funcs, memory) : refusal(text, *result.error);
+  pg_query_free_plpgsql_parse_result(result);
+  return parsed;
+}
+
+using Parser = Parsed (*)(const std::string& text, const boost::json::storage_ptr& memory);
+
 struct Task {
-  const std::string* text;
+  Parser parser;
+  const std::string& text;
+  const boost::json::storage_ptr& memory;
   Parsed parsed;
 };
 
-}  // namespace
-
-std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view text) {
+Parsed parse_with(Parser parser, std::string_view text, const boost::json::storage_ptr& memory) {
   if (text.size() > kParseBytesMax) {
     return std::unexpected(NotParsed{NotParsed::Why::kTooLarge,
                                      "the statement has " + std::to_string(text.size()) +
@@ -89,10 +106,9 @@ std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view tex
   // that passed above needs 80 MB. So anything large goes to a thread with room for it, which is reserved, not used.
   static constexpr std::size_t kHereMax = 16 << 10;
   static constexpr std::size_t kStackBytes = 256 << 20;
-  Task task{nullptr, boost::json::value()};
   const std::string copy(text);
-  task.text = &copy;
-  if (copy.size() <= kHereMax) return parse_here(copy);
+  if (copy.size() <= kHereMax) return parser(copy, memory);
+  Task task{parser, copy, memory, boost::json::value()};
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStackBytes);
@@ -101,7 +117,7 @@ std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view tex
       &thread, &attributes,
       [](void* given) -> void* {
         auto& mine = *static_cast<Task*>(given);
-        mine.parsed = parse_here(*mine.text);
+        mine.parsed = mine.parser(mine.text, mine.memory);
         return nullptr;
       },
       &task);
@@ -114,6 +130,16 @@ std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view tex
   }
   pthread_join(thread, nullptr);
   return std::move(task.parsed);
+}
+
+}  // namespace
+
+std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view text, boost::json::storage_ptr memory) {
+  return parse_with(parse_here, text, memory);
+}
+
+std::expected<boost::json::value, NotParsed> parse_plpgsql(std::string_view text, boost::json::storage_ptr memory) {
+  return parse_with(parse_body_here, text, memory);
 }
 
 }  // namespace syzygy

@@ -80,6 +80,8 @@ Created::Name Created::name_of(const ObjectName& object) {
 void Created::note(const Meaning& meaning) {
   for (const Action& action : meaning.actions) {
     const ObjectName& object = action.object;
+    const bool defines = action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace;
+    if (defines && object.kind == ObjectKind::kFunction) bodies_[object.name] = action.parts;
     const bool renames = action.kind == ActionKind::kRename && action.part.empty();
     if (action.kind == ActionKind::kCreate) {
       by_name_[name_of(object)][object.schema] = action.temporary ? Answer::kTemporary : Answer::kNew;
@@ -92,6 +94,11 @@ void Created::note(const Meaning& meaning) {
     }
     if (known != Answer::kNo) by_name_[name_of({object.kind, object.schema, action.new_name})][object.schema] = known;
   }
+}
+
+const std::vector<Action>* Created::body_of(const ObjectName& function) const {
+  const auto found = function.kind == ObjectKind::kFunction ? bodies_.find(function.name) : bodies_.end();
+  return found != bodies_.end() ? &found->second : nullptr;
 }
 
 Created::Answer Created::find(const ObjectName& object) const {
@@ -200,7 +207,18 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
 
 Judgement judge(const Meaning& meaning, const Created& created, const StageRules& rules) {
   std::optional<Judgement> settled;
+  // A function that the same migration defines does what its body does.
+  std::vector<const Action*> actions;
   for (const Action& action : meaning.actions) {
+    const auto* body = action.kind == ActionKind::kOpaque ? created.body_of(action.object) : nullptr;
+    if (body == nullptr) {
+      actions.push_back(&action);
+    } else {
+      for (const Action& inner : *body) actions.push_back(&inner);
+    }
+  }
+  for (const Action* one : actions) {
+    const Action& action = *one;
     Judgement here = judge(action, created, rules);
     if (here.verdict == Verdict::kAmbiguous) return here;
     if (here.verdict == Verdict::kNeutral) continue;

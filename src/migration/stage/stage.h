@@ -54,6 +54,8 @@ class Created {
   void note(const Meaning& meaning);
   // Where only one of two names has a schema, they are taken for the same object.
   [[nodiscard]] Answer find(const ObjectName& object) const;
+  // What the body of that function does, where this migration says it; else nullptr.
+  [[nodiscard]] const std::vector<Action>* body_of(const ObjectName& function) const;
 
  private:
   // Tables, views, indexes and sequences share one space of names; every other kind has its own.
@@ -61,6 +63,7 @@ class Created {
   static Name name_of(const ObjectName& object);
 
   std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
+  std::map<std::string, std::vector<Action>> bodies_;           // by the function's name
 };
 
 Judgement judge(const Action& action, const Created& created, const StageRules& rules);
