@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -367,11 +368,11 @@ TEST_F(DaemonTest, AFailureIsToldOnceToEachPartyAndThenTriedAnew) {
 
 TEST_F(DaemonTest, DifferentPlansDivergeUntilTheDeadline) {
   auto all = parties(2);
-  std::atomic<int> told{0};
+  std::array<std::atomic<bool>, 2> told{};
   all[1]->plan = plan_of({"0004", "0005"});
-  for (auto& party : all) {
-    party->options.timeout = milliseconds(1'500);
-    party->at = [&](const std::string& now) { told += now == "diverged" ? 1 : 0; };
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i]->options.timeout = milliseconds(1'500);
+    all[i]->at = [&heard = told[i]](const std::string& now) { heard = heard || now == "diverged"; };
   }
   // Both at the same time: whoever left first would leave the other alone, and agreed.
   std::atomic<int> agreed{0};
@@ -381,7 +382,7 @@ TEST_F(DaemonTest, DifferentPlansDivergeUntilTheDeadline) {
     EXPECT_NE(over.view, nullptr);
   }
   EXPECT_GE(agreed, 1);
-  EXPECT_EQ(told, 2);
+  for (const auto& heard : told) EXPECT_TRUE(heard);
 }
 
 TEST_F(DaemonTest, AnotherQuorumIsRefused) {

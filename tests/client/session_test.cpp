@@ -149,7 +149,7 @@ TEST_F(SessionTest, NobodyListens) {
   const DeafPort a;
   const DeafPort b;
   auto client = quick({a.endpoint(), b.endpoint()});
-  client.connect_timeout = milliseconds(300);
+  client.connect_timeout = milliseconds(2'000);
   const auto began = BootClock::now();
   Session session(client_of(client), options());
   const auto unreachable = await<Unreachable>(session);
@@ -674,7 +674,7 @@ TEST_F(SessionTest, ItsDeadlineLeavesAndSaysWhatItWaitedFor) {
 
 TEST_F(SessionTest, ItsDeadlineStrikesAlthoughTheDaemonIsGone) {
   auto mine = options();
-  mine.timeout = milliseconds(500);
+  mine.timeout = milliseconds(2'000);
   mine.leave_bound = milliseconds(100);
   Session session(client_of(quick({daemon.endpoint()})), mine);
   await<Changed>(session);
@@ -686,7 +686,7 @@ TEST_F(SessionTest, ItsDeadlineStrikesAlthoughTheDaemonIsGone) {
 
 TEST_F(SessionTest, TheDeadlineDoesNotStrikeARun) {
   auto mine = options();
-  mine.timeout = milliseconds(400);
+  mine.timeout = milliseconds(2'000);
   Session session(client_of(quick({daemon.endpoint()})), mine);
   run(session, true);
   while (BootClock::now() <= session.deadline()) session.next(session.deadline() + milliseconds(1));

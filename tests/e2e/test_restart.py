@@ -21,9 +21,14 @@ from .support.daemon import Daemon
 from .support.processes import Process, ScratchDirectory, wait_until
 
 PARTIES = ("eu-west", "us-east", "ap-south")
-SCALED = ("--lease", "1s", "--lease-unfenced", "2s", "--lock-delay", "1s", "--kill-after", "500ms", "--decline", "500ms")
+# How much longer than usual everything takes: ThreadSanitizer's processes need seconds to start.
+SLOWNESS = int(os.environ.get("SYZYGY_TEST_SLOWNESS", "1"))
+SCALED = (
+    "--lease", f"{SLOWNESS}s", "--lease-unfenced", f"{2 * SLOWNESS}s", "--lock-delay", f"{SLOWNESS}s",
+    "--kill-after", f"{500 * SLOWNESS}ms", "--decline", "500ms",
+)  # fmt: skip
 KILLED = -signal.SIGKILL
-BOUND = 60.0
+BOUND = 60.0 * SLOWNESS
 
 
 class Case(NamedTuple):
@@ -225,7 +230,7 @@ def run_sever(test: unittest.TestCase, world: World) -> None:
 
 
 def run_timeout(test: unittest.TestCase, world: World) -> None:
-    waiting = world.start(PARTIES[0], "--timeout", "2s")
+    waiting = world.start(PARTIES[0], "--timeout", f"{2 * SLOWNESS}s")
     world.restart_daemon_when_killed()
     test.assertEqual(waiting.wait(BOUND), 81, world.said())
 
