@@ -8,6 +8,7 @@
 
 #include "base/name.h"
 #include "store/memory.h"
+#include "store/postgres.h"
 #include "store/sqlite.h"
 
 namespace syzygy {
@@ -19,7 +20,7 @@ std::unexpected<Error> bad(std::string message) {
 
 struct Kind {
   std::string_view begins;  // of the address
-  std::string_view form;    // what help and errors call it
+  std::string_view form;    // what help and errors call it; empty: another spelling of the one before
   Result<void> (*check)(std::string_view address);
   Result<std::unique_ptr<Store>> (*open)(std::string_view address);
   bool in_directory = false;  // the rest of the address is a directory of this machine
@@ -41,8 +42,14 @@ Result<std::unique_ptr<Store>> open_sqlite(std::string_view address) {
 
 Result<std::unique_ptr<Store>> open_memory(std::string_view) { return std::make_unique<MemoryStore>(); }
 
+Result<void> check_postgres(std::string_view address) { return PostgresStore::check(address); }
+
+Result<std::unique_ptr<Store>> open_postgres(std::string_view address) { return PostgresStore::open(address); }
+
 constexpr std::array kKinds = {
     Kind{"sqlite:", "sqlite:/DIR", check_sqlite, open_sqlite, true},
+    Kind{"postgresql://", "postgresql://HOST/DATABASE", check_postgres, open_postgres},
+    Kind{"postgres://", "", check_postgres, open_postgres},
     Kind{"memory:", "memory:", check_memory, open_memory},
 };
 
@@ -81,6 +88,7 @@ std::string directory_of_store(std::string_view address) {
 std::string kinds_of_store() {
   std::string text;
   for (std::size_t i = 0; i < kKinds.size(); ++i) {
+    if (kKinds[i].form.empty()) continue;
     if (i > 0) text += i + 1 == kKinds.size() ? " or " : ", ";
     text += kKinds[i].form;
   }

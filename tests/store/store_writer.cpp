@@ -21,7 +21,7 @@
 #include <thread>
 #include <vector>
 
-#include "store/sqlite.h"
+#include "store/open.h"
 
 namespace {
 
@@ -100,8 +100,7 @@ void starve(Store& store) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
-  constexpr std::string_view kSqlite = "sqlite:";
-  if (arguments.size() != 2 || !arguments[1].starts_with(kSqlite)) return 2;
+  if (arguments.size() != 2) return 2;
   if (arguments[0] == "nobody" && geteuid() == 0) {
     constexpr uid_t kNobody = 65534;
     if (setgroups(0, nullptr) != 0 || setresgid(kNobody, kNobody, kNobody) != 0 ||
@@ -112,7 +111,7 @@ int main(int argc, char** argv) {
     signal(SIGXFSZ, SIG_IGN);  // then a write beyond the limit fails with EFBIG
     limit_files(256UZ << 10);
   }
-  auto opened = SqliteStore::open(arguments[1].substr(kSqlite.size()));
+  auto opened = open_store(arguments[1]);
   if (!opened) die(opened.error());
   Store& store = **opened;
   if (arguments[0] == "write") {

@@ -1,0 +1,627 @@
+#include "store/postgres.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "store/postgres_schema.h"
+#include "store/postgres_session.h"
+
+namespace syzygy {
+namespace {
+
+// Commits and reads that run at once; the connection that listens comes on top.
+constexpr std::size_t kConnectionsMax = 8;
+// What one statement carries; beyond, a commit is more than one.
+constexpr std::size_t kBlobBytesMax = 64UZ << 20;
+// A record whose lock is taken: its other commit takes milliseconds. After this it is a conflict.
+constexpr Duration kBusyMax{250};
+// A reading of the clock is taken from an answer that came within this: its error is half of it.
+constexpr Duration kClockRoundTripMax{100};
+constexpr std::chrono::milliseconds kHeartbeat{5'000};
+constexpr std::chrono::milliseconds kListenAgainMin{50};
+constexpr std::chrono::milliseconds kListenAgainMax{1'000};
+constexpr std::chrono::milliseconds kPooledAgain{30'000};
+constexpr std::size_t kCatchUpMax = 1'000;
+constexpr auto kIntegerMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+
+Duration boot_time() {
+  timespec at{};
+  ::clock_gettime(CLOCK_BOOTTIME, &at);
+  return std::chrono::duration_cast<Duration>(std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec));
+}
+
+std::string hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes.size());
+  for (const char byte : bytes) {
+    const auto value = static_cast<unsigned char>(byte);
+    text.push_back(kDigits[value >> 4]);
+    text.push_back(kDigits[value & 15]);
+  }
+  return text;
+}
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
+}
+
+std::string unhex(std::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size() / 2);
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
+    bytes.push_back(static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1])));
+  return bytes;
+}
+
+std::uint64_t number(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+// The least key that sorts after every key that starts with `prefix`.
+std::string end_of(std::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && end.back() == '\xff') end.pop_back();
+  if (end.empty()) return std::string(kKeyBytesMax + 1, '\xff');
+  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
+  return end;
+}
+
+// A PostgreSQL array in its text form.
+class Array {
+ public:
+  void add(std::int64_t value) { element(std::to_string(value)); }
+  void add(std::size_t value) { element(std::to_string(value)); }
+  void add(bool value) { element(value ? "t" : "f"); }
+  void add(const std::string& value) {
+    std::string quoted = "\"";
+    for (const char c : value) {
+      if (c == '"' || c == '\\') quoted += '\\';
+      quoted += c;
+    }
+    element(quoted + "\"");
+  }
+  [[nodiscard]] std::string text() const { return text_ + "}"; }
+
+ private:
+  void element(std::string_view text) {
+    if (text_.size() > 1) text_ += ',';
+    text_ += text;
+  }
+  std::string text_ = "{";
+};
+
+// The parameters of Statements::commit for some of the changes.
+struct CommitParameters {
+  std::string blob;
+  Array locks, key_at, key_size, expected, commits, at, size, floors, hints, row_first, row_count;
+  Array row_revision, row_at, row_size;
+  std::size_t rows = 0;
+
+  // Where a piece begins, counted from 1 as SQL does.
+  std::size_t put(std::string_view piece) {
+    blob.append(piece);
+    return blob.size() - piece.size() + 1;
+  }
+
+  void add(const Change& change, const std::string& schema, const std::string& commit) {
+    locks.add(pg::lock_of(schema, change.key));
+    key_at.add(put(change.key));
+    key_size.add(change.key.size());
+    expected.add(change.expected ? fmt::format("{}:{}:{}", change.expected->epoch, change.expected->counter,
+                                               change.expected->commit)
+                                 : std::string());
+    commits.add(commit);
+    at.add(put(change.bytes));
+    size.add(change.bytes.size());
+    floors.add(static_cast<std::int64_t>(change.history_floor));
+    hints.add(change.hint);
+    row_first.add(rows + 1);
+    row_count.add(change.history.size());
+    rows += change.history.size();
+    for (const HistoryRow& row : change.history) {
+      row_revision.add(static_cast<std::int64_t>(row.revision));
+      row_at.add(put(row.bytes));
+      row_size.add(row.bytes.size());
+    }
+  }
+
+  [[nodiscard]] std::vector<std::string> texts(const std::string& epoch, const std::string& handle) const {
+    std::vector<std::string> texts = {std::to_string(pg::kSchemaVersion), epoch, handle};
+    for (const Array* array : {&locks, &key_at, &key_size, &expected, &commits, &at, &size, &floors, &hints, &row_first,
+                               &row_count, &row_revision, &row_at, &row_size})
+      texts.push_back(array->text());
+    return texts;
+  }
+};
+
+std::size_t bytes_of(const Change& change) {
+  std::size_t bytes = change.key.size() + change.bytes.size();
+  for (const HistoryRow& row : change.history) bytes += row.bytes.size();
+  return bytes;
+}
+
+// The connections, as many as are needed at once, kept for the next.
+class Pool {
+ public:
+  Pool(const pg::Address& address, pg::Deadlines& deadlines) : address_(address), deadlines_(deadlines) {}
+
+  // A connection on loan. Given back when it is destroyed, unless it was lost.
+  class Loan {
+   public:
+    Loan(Pool& pool, std::unique_ptr<pg::Session> session, bool fresh)
+        : pool_(&pool), session_(std::move(session)), fresh_(fresh) {}
+    Loan(Loan&& other) noexcept : pool_(other.pool_), session_(std::move(other.session_)), fresh_(other.fresh_) {}
+    Loan& operator=(Loan&&) = delete;
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    ~Loan() {
+      if (session_) pool_->give_back(std::move(session_));
+    }
+
+    pg::Session& operator*() { return *session_; }
+    pg::Session* operator->() { return session_.get(); }
+    [[nodiscard]] bool fresh() const { return fresh_; }
+    // It is of no use any more, and those that idle are likely not, either.
+    void lost() {
+      session_.reset();
+      pool_->lost_one();
+    }
+
+   private:
+    Pool* pool_;
+    std::unique_ptr<pg::Session> session_;
+    bool fresh_;
+  };
+
+  Result<Loan> take() {
+    const auto until = std::chrono::steady_clock::now() + address_.timeout;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      if (!idle_.empty()) {
+        auto session = std::move(idle_.back());
+        idle_.pop_back();
+        if (session->quiet()) return Loan(*this, std::move(session), false);
+        --open_;
+        continue;
+      }
+      if (open_ < kConnectionsMax) break;
+      if (free_.wait_until(lock, until) == std::cv_status::timeout && idle_.empty() && open_ >= kConnectionsMax)
+        return failure(ErrorCode::kUnavailable, "STORE_BUSY",
+                       fmt::format("All {} connections to the store at {} are in use, and none got free in {} s. The "
+                                   "server is slow, or stands still.",
+                                   kConnectionsMax, address_.place, address_.timeout.count()),
+                       {{"store", address_.place}});
+    }
+    ++open_;
+    lock.unlock();
+    auto session = pg::Session::open(address_, deadlines_);
+    if (session) return Loan(*this, std::move(*session), true);
+    lost_one();
+    return std::unexpected(pg::error_of(session.error(), address_));
+  }
+
+ private:
+  void give_back(std::unique_ptr<pg::Session> session) {
+    {
+      const std::lock_guard lock(mutex_);
+      idle_.push_back(std::move(session));
+    }
+    free_.notify_one();
+  }
+  void lost_one() {
+    std::vector<std::unique_ptr<pg::Session>> closed;
+    {
+      const std::lock_guard lock(mutex_);
+      open_ -= 1 + idle_.size();
+      closed.swap(idle_);
+    }
+    free_.notify_all();
+  }
+
+  const pg::Address& address_;
+  pg::Deadlines& deadlines_;
+  std::mutex mutex_;
+  std::condition_variable free_;
+  std::vector<std::unique_ptr<pg::Session>> idle_;
+  std::size_t open_ = 0;  // idle or on loan
+};
+
+}  // namespace
+
+class PostgresStore::Inside {
+ public:
+  explicit Inside(pg::Address address)
+      : address_(std::move(address)), statements_(address_.schema), pool_(address_, deadlines_) {}
+  ~Inside();
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+  Result<void> open();
+  Result<pg::Rows> ask(const pg::Statement& statement, const std::vector<std::string>& texts);
+  Result<std::vector<CommitResult>> commit(std::span<const Change> changes);
+  Result<Instant> now();
+  void watch(Hint hint) {
+    const std::lock_guard lock(hinting_);
+    hint_ = std::move(hint);
+  }
+
+  [[nodiscard]] const pg::Statements& statements() const { return statements_; }
+  [[nodiscard]] const pg::Address& address() const { return address_; }
+  [[nodiscard]] bool hears() const { return hears_; }
+  [[nodiscard]] std::string epoch() const {
+    const std::lock_guard lock(known_);
+    return epoch_;
+  }
+
+ private:
+  struct Step {
+    std::vector<CommitResult> results;
+    std::vector<std::size_t> busy;  // of the changes given
+    bool unknown = false;
+  };
+
+  Result<void> learn(const pg::Row& row, Duration sent, Duration received);
+  Result<Step> commit_once(std::span<const Change> changes, const std::vector<std::size_t>& which);
+  void listen();
+  Result<std::unique_ptr<pg::Session>> listening_session();
+  void heard(const std::string& payload);
+  void catch_up(pg::Session& session);
+  void hint(const std::string& key, const Version& version);
+  void saw(std::uint64_t counter) {
+    std::uint64_t highest = highest_;
+    while (counter > highest && !highest_.compare_exchange_weak(highest, counter)) {
+    }
+  }
+  bool sleep_unless_stopped(std::chrono::milliseconds time) const;
+
+  const pg::Address address_;
+  const pg::Statements statements_;
+  const std::string handle_ = mint_commit();  // marks our own hints
+  pg::Deadlines deadlines_;
+  Pool pool_;
+
+  mutable std::mutex known_;  // guards what answers have told
+  std::string epoch_;
+  struct Reading {
+    Instant server;
+    Duration boot;
+  };
+  std::optional<Reading> clock_;
+  std::atomic<std::uint64_t> highest_ = 0;  // counter that was seen
+
+  std::mutex hinting_;  // held while a hint runs: watch() waits for it
+  Hint hint_;
+  std::atomic<bool> hears_ = false;
+  int wake_ = -1;  // becomes readable when the listener has to stop
+  std::unique_ptr<pg::Session> first_listener_;
+  std::thread listener_;
+};
+
+PostgresStore::Inside::~Inside() {
+  if (listener_.joinable()) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(wake_, &one, sizeof one);
+    listener_.join();
+  }
+  first_listener_.reset();
+  if (wake_ >= 0) ::close(wake_);
+}
+
+Result<void> PostgresStore::Inside::open() {
+  auto session = pool_.take();
+  if (!session) return std::unexpected(session.error());
+  if (auto migrated = pg::migrate(**session, address_); !migrated) return migrated;
+  {
+    const auto known = (*session)->run(statements_.now, {});
+    if (!known) return std::unexpected(pg::error_of(known.error(), address_));
+    const std::lock_guard lock(known_);
+    epoch_ = (*known)[0][1];
+  }
+  wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (wake_ < 0)
+    return failure(ErrorCode::kResourceExhausted, "STORE_FULL", "No descriptor is left for the store's listener.");
+  // Before anybody looks at a record: what moves from then on is told.
+  auto listening = listening_session();
+  if (!listening) return std::unexpected(listening.error());
+  first_listener_ = std::move(*listening);
+  listener_ = std::thread([this] { listen(); });
+  return {};
+}
+
+// What every answer begins with.
+Result<void> PostgresStore::Inside::learn(const pg::Row& row, Duration sent, Duration received) {
+  if (row[0] != std::to_string(pg::kSchemaVersion)) return std::unexpected(pg::store_newer(address_, row[0]));
+  const std::lock_guard lock(known_);
+  epoch_ = row[1];
+  if (received - sent <= kClockRoundTripMax)
+    clock_ = Reading{Instant{static_cast<std::int64_t>(number(row[2]))}, (sent + received) / 2};
+  return {};
+}
+
+// For what only reads: an idle connection that turns out to be dead is replaced once.
+Result<pg::Rows> PostgresStore::Inside::ask(const pg::Statement& statement, const std::vector<std::string>& texts) {
+  for (;;) {
+    auto session = pool_.take();
+    if (!session) return std::unexpected(session.error());
+    const Duration sent = boot_time();
+    auto rows = (*session)->run(statement, texts);
+    if (rows) {
+      if (rows->empty())
+        return std::unexpected(pg::error_of({pg::Failure::Kind::kRefused, "42P01", "meta is empty"}, address_));
+      if (auto known = learn(rows->front(), sent, boot_time()); !known) return std::unexpected(known.error());
+      return *std::move(rows);
+    }
+    const bool again = rows.error().kind == pg::Failure::Kind::kLost && !rows.error().late && !session->fresh();
+    // A statement that was prepared for another shape of the schema goes with its connection.
+    const bool keep = rows.error().kind == pg::Failure::Kind::kRefused && rows.error().state != "25006" &&
+                      rows.error().state != "0A000";
+    if (!keep) session->lost();
+    if (!again) return std::unexpected(pg::error_of(rows.error(), address_));
+  }
+}
+
+Result<Instant> PostgresStore::Inside::now() {
+  {
+    const std::lock_guard lock(known_);
+    const Duration boot = boot_time();
+    if (clock_ && boot - clock_->boot < kClockFresh) return clock_->server + (boot - clock_->boot);
+  }
+  const auto rows = ask(statements_.now, {});
+  if (!rows) return std::unexpected(rows.error());
+  return Instant{static_cast<std::int64_t>(number(rows->front()[2]))};
+}
+
+// ---- Committing ----
+
+// One statement for the changes that `which` names. Error: nothing of it happened.
+Result<PostgresStore::Inside::Step> PostgresStore::Inside::commit_once(std::span<const Change> changes,
+                                                                       const std::vector<std::size_t>& which) {
+  CommitParameters parameters;
+  std::vector<std::string> commits;
+  for (const std::size_t i : which) {
+    commits.push_back(mint_commit());
+    parameters.add(changes[i], address_.schema, commits.back());
+  }
+  const std::string epoch = this->epoch();
+  auto session = pool_.take();
+  if (!session) return std::unexpected(session.error());
+  const Duration sent = boot_time();
+  const auto rows = (*session)->run(statements_.commit, parameters.texts(epoch, handle_), &parameters.blob);
+  const Duration received = boot_time();
+
+  Step step;
+  step.results.resize(which.size());
+  if (!rows) {
+    const pg::Failure& said = rows.error();
+    if (said.kind == pg::Failure::Kind::kLost) {
+      session->lost();
+      step.unknown = true;
+      return step;
+    }
+    if (said.state == "25006" || said.state == "0A000") session->lost();
+    // Two isolation levels above the one that is meant, where a setting demands them: somebody else was faster.
+    if (said.state == "40001" || said.state == "40P01" || said.state == "23505") {
+      for (CommitResult& result : step.results) result.outcome = CommitOutcome::kConflict;
+      return step;
+    }
+    if (said.state == pg::kStateHistory) {
+      const auto last = said.words.rfind(' ');
+      const auto change = said.words.rfind(' ', last - 1);
+      const std::size_t index = number(std::string_view(said.words).substr(change + 1, last - change - 1));
+      if (index >= 1 && index <= which.size()) {
+        auto rises = check_history_rises(changes[which[index - 1]], number(said.words.substr(last + 1)));
+        if (!rises) return std::unexpected(std::move(rises.error()));
+      }
+    }
+    return std::unexpected(pg::error_of(said, address_));
+  }
+
+  const pg::Row& row = rows->front();
+  if (auto known = learn(row, sent, received); !known) return std::unexpected(known.error());
+  std::string_view counters = row[4];
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    const std::uint64_t counter = number(counters);
+    counters.remove_prefix(std::min(counters.find(',') + 1, counters.size()));
+    const char outcome = i < row[3].size() ? row[3][i] : 'x';
+    if (outcome == 'c') {
+      step.results[i] = {CommitOutcome::kCommitted, {epoch, counter, commits[i]}};
+      saw(counter);
+    } else {
+      step.results[i].outcome = CommitOutcome::kConflict;
+      if (outcome == 'b') step.busy.push_back(i);
+    }
+  }
+  return step;
+}
+
+Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const Change> changes) {
+  std::vector<CommitResult> results(changes.size());
+  for (CommitResult& result : results) result.outcome = CommitOutcome::kConflict;
+  bool something_happened = false;
+  std::size_t next = 0;
+  std::vector<std::size_t> which;
+  Duration waited{0};
+  while (next < changes.size() || !which.empty()) {
+    std::size_t bytes = 0;
+    for (const std::size_t i : which) bytes += bytes_of(changes[i]);
+    while (next < changes.size() && (which.empty() || bytes + bytes_of(changes[next]) <= kBlobBytesMax)) {
+      bytes += bytes_of(changes[next]);
+      which.push_back(next++);
+    }
+    auto step = commit_once(changes, which);
+    // What was not tried conflicts, so that its caller looks again; only where nothing was done may this be an error.
+    if (!step && !something_happened) return std::unexpected(std::move(step.error()));
+    if (!step) return results;
+    for (std::size_t i = 0; i < which.size(); ++i) {
+      if (step->unknown) step->results[i] = {CommitOutcome::kUnknown, {}};
+      something_happened = something_happened || step->results[i].outcome != CommitOutcome::kConflict;
+      results[which[i]] = std::move(step->results[i]);
+    }
+    if (step->unknown) return results;
+    std::vector<std::size_t> again;
+    for (const std::size_t i : step->busy) again.push_back(which[i]);
+    which = std::move(again);
+    if (which.empty()) continue;
+    if (waited >= kBusyMax) {
+      which.clear();
+      continue;
+    }
+    thread_local std::minstd_rand random{std::random_device{}()};
+    const Duration pause{std::uniform_int_distribution<int>(1, 8)(random)};
+    std::this_thread::sleep_for(pause);
+    waited += pause;
+  }
+  return results;
+}
+
+// ---- Listening ----
+
+void PostgresStore::Inside::hint(const std::string& key, const Version& version) {
+  saw(version.counter);
+  const std::lock_guard lock(hinting_);
+  if (hint_) hint_(key, version);
+}
+
+// "HANDLE EPOCH COUNTER COMMIT KEY". Anybody may notify on any channel: what is not of this shape is nobody's hint.
+void PostgresStore::Inside::heard(const std::string& payload) {
+  std::vector<std::string_view> words;
+  for (std::string_view rest = payload; words.size() < 6;) {
+    const auto end = std::min(rest.find(' '), rest.size());
+    words.push_back(rest.substr(0, end));
+    if (end == rest.size()) break;
+    rest.remove_prefix(end + 1);
+  }
+  if (words.size() != 5 || words[0] == handle_) return;
+  hint(unhex(words[4]), {std::string(words[1]), number(words[2]), std::string(words[3])});
+}
+
+// Null: a pooler stands between, so there is nothing to hear.
+Result<std::unique_ptr<pg::Session>> PostgresStore::Inside::listening_session() {
+  auto session = pg::Session::open(address_, deadlines_);
+  if (!session) return std::unexpected(pg::error_of(session.error(), address_));
+  if ((*session)->pooled()) return nullptr;
+  const auto listening =
+      (*session)->listen(pg::channel_of(address_.schema), [this](const std::string& p) { heard(p); });
+  if (!listening) return std::unexpected(pg::error_of(listening.error(), address_));
+  hears_ = true;
+  return std::move(*session);
+}
+
+// What was committed while nobody listened. The caller's poll finds what this does not.
+void PostgresStore::Inside::catch_up(pg::Session& session) {
+  const auto rows = session.run(statements_.since, {std::to_string(highest_.load()), std::to_string(kCatchUpMax)});
+  if (!rows) return;
+  for (const pg::Row& row : *rows) {
+    if (!row[3].empty()) hint(unhex(row[3]), {row[4], number(row[5]), row[6]});
+  }
+}
+
+bool PostgresStore::Inside::sleep_unless_stopped(std::chrono::milliseconds time) const {
+  pollfd wake = {wake_, POLLIN, 0};
+  ::poll(&wake, 1, static_cast<int>(time.count()));
+  return wake.revents == 0;
+}
+
+void PostgresStore::Inside::listen() {
+  std::unique_ptr<pg::Session> session = std::move(first_listener_);
+  bool pooled = session == nullptr;
+  auto pause = kListenAgainMin;
+  while (sleep_unless_stopped(session ? std::chrono::milliseconds{0} : (pooled ? kPooledAgain : pause))) {
+    if (!session) {
+      auto opened = listening_session();
+      pooled = opened && *opened == nullptr;
+      if (opened) session = std::move(*opened);
+      pause = opened ? kListenAgainMin : std::min(pause * 2, kListenAgainMax);
+      if (session) catch_up(*session);
+      continue;
+    }
+    if (!session->wait(wake_, kHeartbeat)) {
+      hears_ = false;
+      session.reset();
+    }
+  }
+  hears_ = false;
+}
+
+// ---- The store ----
+
+PostgresStore::PostgresStore(std::unique_ptr<Inside> inside) : inside_(std::move(inside)) {}
+PostgresStore::~PostgresStore() = default;
+
+Result<void> PostgresStore::check(std::string_view url) {
+  const auto address = pg::read_address(url);
+  if (!address) return std::unexpected(address.error());
+  return {};
+}
+
+Result<std::unique_ptr<PostgresStore>> PostgresStore::open(std::string_view url) {
+  auto address = pg::read_address(url);
+  if (!address) return std::unexpected(std::move(address.error()));
+  auto inside = std::make_unique<Inside>(*std::move(address));
+  if (auto opened = inside->open(); !opened) return std::unexpected(std::move(opened.error()));
+  return std::unique_ptr<PostgresStore>(new PostgresStore(std::move(inside)));
+}
+
+Result<std::optional<Loaded>> PostgresStore::load(const std::string& key) {
+  const auto rows = inside_->ask(inside_->statements().load, {hex(key)});
+  if (!rows) return std::unexpected(rows.error());
+  const pg::Row& row = rows->front();
+  if (row[3].empty()) return std::nullopt;
+  return Loaded{{row[3], number(row[4]), row[5]}, unhex(row[6])};
+}
+
+Result<std::vector<Listed>> PostgresStore::scan(std::string_view prefix, std::string_view after, std::size_t limit) {
+  // The least key after `after` is `after` and a zero byte.
+  const std::string from = std::max(std::string(prefix), std::string(after) + '\0');
+  const auto rows =
+      inside_->ask(inside_->statements().scan,
+                   {hex(from), hex(end_of(prefix)), std::to_string(std::min<std::uint64_t>(limit, kIntegerMax))});
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<Listed> page;
+  for (const pg::Row& row : *rows) {
+    if (!row[3].empty()) page.push_back({unhex(row[3]), {row[4], number(row[5]), row[6]}});
+  }
+  return page;
+}
+
+Result<std::vector<HistoryRow>> PostgresStore::history(const std::string& key, std::uint64_t after, std::size_t limit) {
+  const auto rows =
+      inside_->ask(inside_->statements().history, {hex(key), std::to_string(std::min(after, kIntegerMax)),
+                                                   std::to_string(std::min<std::uint64_t>(limit, kIntegerMax))});
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<HistoryRow> page;
+  for (const pg::Row& row : *rows) {
+    if (!row[3].empty()) page.push_back({number(row[3]), unhex(row[4])});
+  }
+  return page;
+}
+
+Result<std::vector<CommitResult>> PostgresStore::commit(std::span<const Change> changes) {
+  if (auto checked = check_changes(changes); !checked) return std::unexpected(std::move(checked.error()));
+  return inside_->commit(changes);
+}
+
+void PostgresStore::watch(Hint hint) { inside_->watch(std::move(hint)); }
+Result<Instant> PostgresStore::now() { return inside_->now(); }
+std::string PostgresStore::epoch() const { return inside_->epoch(); }
+std::string PostgresStore::describe() const { return inside_->address().place; }
+bool PostgresStore::hears() const { return inside_->hears(); }
+
+}  // namespace syzygy
