@@ -33,6 +33,8 @@
 namespace syzygy::daemon {
 namespace {
 
+constexpr std::size_t kLanesOfSharedStore = 4;
+
 sigset_t stop_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -96,6 +98,8 @@ class Daemon {
     options.boot = random_id();
     options.waiters_max = config_.waiters_max;
     options.replay_directory = config_.replay_directory;
+    // One writer is the embedded store's nature; a server commits for several at once.
+    options.lanes = store_->shared() ? kLanesOfSharedStore : 1;
     engine_ = engine::make_engine(*store_, std::move(options));
     if (auto ok = engine_->start(); !ok) return ok;
     service_ = std::make_unique<api::Service>(*engine_);

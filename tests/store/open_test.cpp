@@ -32,6 +32,16 @@ TEST(OpenStore, WhatIsNoAddressIsRefusedWithTheKindsThatThereAre) {
   }
   EXPECT_NE(check_store("sqlite:").error().message.find("lacks its directory"), std::string::npos);
   EXPECT_FALSE(check_store("memory:x"));
+  for (const char* address : {"postgresql://u:hidden@h/d?schema=Not%20plain", "postgresql://u:hidden@h/d?schema=",
+                              "postgresql://u:hidden@h/d?schema=pg_catalog", "postgresql://u:hidden@h/d?timeout=0",
+                              "postgresql://u:hidden@h/d?timeout=soon", "postgresql://u:hidden@h/d?nothing=known",
+                              "postgresql://u:hid%00den@h/d", "postgresql://u:hidden%zz@h/d"}) {
+    const auto refused = check_store(address);
+    ASSERT_FALSE(refused) << address;
+    EXPECT_EQ(refused.error().reason, "STORE_ADDRESS_INVALID");
+    EXPECT_EQ(refused.error().message.find("hid"), std::string::npos) << refused.error().message;
+  }
+  EXPECT_TRUE(check_store("postgresql://u:hidden@h:5432/d?sslmode=require&schema=mine&timeout=9"));
 }
 
 TEST(OpenStore, PasswordsAreTakenOutOfWhatIsShown) {
