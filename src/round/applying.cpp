@@ -14,9 +14,9 @@ Reply answer(Verdict verdict, const Round& round) {
   return reply;
 }
 
+// Invariant 16: only the right incarnation, and only under its present token.
 bool holds_grant(const Round& round, const IncarnationId& incarnation, Token token) {
-  return round.grant && round.grant->incarnation == incarnation &&
-         (round.grant->token == token || PLANTED(stale_counts));
+  return round.grant && round.grant->incarnation == incarnation && round.grant->token == token;
 }
 
 void decline(Draft& draft, const IncarnationId& incarnation) {
@@ -96,6 +96,9 @@ Reply judge_first(Draft& draft, Round& round, const Confirm& confirm) {
     return conclude(draft, round, State::kSucceeded,
                     found_under(grant, "nothing of this plan was pending any more", finding));
   }
+  if (PLANTED(anything_succeeds)) {
+    return conclude(draft, round, State::kSucceeded, found_under(grant, "something else was pending", finding));
+  }
   draft.end(round, State::kSuperseded, "something else is pending in the target than this plan; compute it again");
   return answer(Verdict::kStop, round);
 }
@@ -110,6 +113,8 @@ Reply resume(Draft& draft, Round& round, const Confirm& confirm, std::size_t fro
   });
   if (somebody_holds) {
     round.remaining_from = from;
+    decline(draft,
+            grant.incarnation);  // or it would be sent to look again, at once and for as long as the other declines
     draft.recover(round,
                   grant.party.value + " lacks the step " + round.plan.steps[from].id.value + "; somebody here has it");
     return answer(Verdict::kStop, round);
@@ -185,7 +190,8 @@ Reply on_confirm(Draft& draft, const Confirm& confirm) {
     return refused(ErrorCode::kNotFound, "ROUND_UNKNOWN",
                    "target " + draft.record.target.value + " has no round " + confirm.round.value + " any more");
   }
-  if (round->state != State::kElected || !holds_grant(*round, confirm.request.incarnation, confirm.token)) {
+  const Token claimed = PLANTED(stale_claim_counts) && round->grant ? round->grant->token : confirm.token;
+  if (round->state != State::kElected || !holds_grant(*round, confirm.request.incarnation, claimed)) {
     return answer(Verdict::kStop, *round);
   }
   const Grant grant = *round->grant;
@@ -209,7 +215,8 @@ Reply on_confirm(Draft& draft, const Confirm& confirm) {
     return answer(Verdict::kStop, *round);
   }
   const Finding& finding = confirm.finding;
-  if (finding.kind == Finding::Kind::kSuffix && finding.from_step >= round->plan.steps.size()) {
+  if (finding.kind == Finding::Kind::kSuffix && finding.from_step >= round->plan.steps.size() &&
+      !PLANTED(finding_unchecked)) {
     return refused(ErrorCode::kInvalidArgument, "FINDING_INVALID",
                    "from_step " + std::to_string(finding.from_step) + " is beyond the plan's " +
                        std::to_string(round->plan.steps.size()) + " steps");
@@ -219,7 +226,7 @@ Reply on_confirm(Draft& draft, const Confirm& confirm) {
   event.incarnation = grant.incarnation;
   event.token = grant.token;
   if (!PLANTED(outcome_ignored) && finding.kind == Finding::Kind::kOutcome && finding.outcome &&
-      finding.outcome->round == round->id) {
+      finding.outcome->round == round->id && !(round->sever && PLANTED(sever_beats_outcome))) {
     Outcome outcome = found_under(grant, "this round's outcome stands in the target", finding);
     outcome.in_target = true;
     outcome.token = finding.outcome->token;
@@ -231,7 +238,8 @@ Reply on_confirm(Draft& draft, const Confirm& confirm) {
 
 Reply on_progress(Draft& draft, const Progressed& progressed) {
   Round* round = draft.find(progressed.round);
-  if (round == nullptr || !holds_grant(*round, progressed.incarnation, progressed.token)) {
+  const bool stale_too = PLANTED(stale_progress_counts) && round != nullptr && round->grant.has_value();
+  if (round == nullptr || (!holds_grant(*round, progressed.incarnation, progressed.token) && !stale_too)) {
     Reply reply;
     reply.verdict = Verdict::kStop;
     return reply;
@@ -261,8 +269,8 @@ Reply on_report(Draft& draft, const Report& report) {
     return refused(ErrorCode::kNotFound, "ROUND_UNKNOWN",
                    "target " + draft.record.target.value + " has no round " + report.round.value + " any more");
   }
-  const bool current =
-      round->state == State::kApplying && holds_grant(*round, report.request.incarnation, report.token);
+  const Token reported = PLANTED(stale_report_counts) && round->grant ? round->grant->token : report.token;
+  const bool current = round->state == State::kApplying && holds_grant(*round, report.request.incarnation, reported);
   // The old applier may still say how it ended while nobody was given a higher token.
   const bool last = round->state == State::kRecovering && round->last_run && round->last_run->token == report.token &&
                     round->last_run->incarnation == report.request.incarnation &&

@@ -99,7 +99,10 @@ void recover(Draft& draft, Round& round) {
 const Member* first_applier(const Record& record, const Round& round, Instant now) {
   const Member* best = nullptr;
   for (const Member& member : round.members) {
-    if (!able(member, now) || standing_of(record, round, member) != MemberStanding::kCounted) continue;
+    if (!able(member, now)) continue;
+    const MemberStanding standing = standing_of(record, round, member);
+    if (standing != MemberStanding::kCounted && !(standing == MemberStanding::kExcused && PLANTED(elects_excused)))
+      continue;
     if (round.completed_by == member.incarnation && !PLANTED(newest_not_favoured)) return &member;
     if (best == nullptr || member.order > best->order) best = &member;
   }
@@ -113,7 +116,8 @@ const Member* heir(const Round& round, Instant now) {
     return std::tuple(!was_lost, -static_cast<std::int64_t>(m.has_from), m.order);
   };
   for (const Member& member : round.members) {
-    if (!able(member, now) || (round.remaining_from && member.has_from > *round.remaining_from)) continue;
+    if (!able(member, now)) continue;
+    if (round.remaining_from && member.has_from > *round.remaining_from && !PLANTED(heir_lacks_steps)) continue;
     if (best == nullptr || rank(member) > rank(*best)) best = &member;
   }
   return best;
@@ -139,7 +143,9 @@ const Member* settler(const Record& record, const Round& round, Instant now) {
 void elect(Draft& draft) {
   if (Round* round = draft.holder()) {
     if (round->state == State::kRecovering) recover(draft, *round);
-    if (draft.holder() != nullptr && !PLANTED(two_holders)) return;
+    const Round* held = draft.holder();
+    const bool freed = PLANTED(indeterminate_frees_target) && held != nullptr && held->state == State::kIndeterminate;
+    if (held != nullptr && !freed && !PLANTED(two_holders)) return;
   }
   for (Round& round : draft.record.rounds) {
     if (round.state != State::kGathering || !quorum_complete(draft.record, round)) continue;

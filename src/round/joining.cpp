@@ -46,6 +46,7 @@ bool answers(const Round& round, const Join& join) {
 // The quorum that a newcomer asks for must be the round's, unless a pin decides.
 std::optional<Reply> disagrees(const Record& record, const Round& round, const Join& join) {
   if (record.pin) return std::nullopt;
+  if (!join.quorum && PLANTED(quorum_unasked)) return std::nullopt;
   if (!join.quorum) {
     return refused(
         ErrorCode::kInvalidArgument, "QUORUM_MISSING",
@@ -133,6 +134,7 @@ Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) 
   const std::string notice = and_also(pin_notice(record, join), replaced_notice(round, join));
   for (Member& member : round.members) {
     if (member.incarnation != join.request.incarnation || member.standing == Standing::kLeft) continue;
+    if (PLANTED(rejoin_counts_anew)) break;
     // The same incarnation again: nothing changes but its lease, for this is a sign of life.
     member.lease_until = draft.now + member.lease_ttl;
     member.graced = false;
@@ -150,7 +152,8 @@ Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) 
     return m.standing == Standing::kLeft && (!round.grant || round.grant->incarnation != m.incarnation);
   };
   const bool crowded = round.members.size() >= draft.settings.members_max;
-  if (too_many(round, join.party, draft.settings) || (crowded && std::ranges::none_of(round.members, departed))) {
+  if ((too_many(round, join.party, draft.settings) && !PLANTED(parties_without_end)) ||
+      (crowded && std::ranges::none_of(round.members, departed))) {
     return refused(ErrorCode::kResourceExhausted, "PARTIES_LIMIT",
                    "round " + round.id.value + " is full: the limit is " + std::to_string(draft.settings.parties_max) +
                        " parties and " + std::to_string(draft.settings.members_max) + " processes in one round",
@@ -202,7 +205,7 @@ Reply open(Draft& draft, const Join& join, PlanHash hash) {
   }
   Round round;
   round.id = join.fresh_round;
-  if (record.pin == std::nullopt && !join.quorum) return *disagrees(record, round, join);
+  if (record.pin == std::nullopt && !join.quorum && !PLANTED(quorum_unasked)) return *disagrees(record, round, join);
   round.asked = join.quorum.value_or(Quorum{});
   round.effective = effective_quorum(record, round.asked);
   if (!PLANTED(generation_reused)) record.generation = record.generation.next();
@@ -234,6 +237,9 @@ Reply visit(Draft& draft, const Join& join) {
   event.text = seen.last_step.empty() ? "nothing pending" : "nothing pending, knows up to " + seen.last_step;
 
   Round* held = draft.holder();
+  if (PLANTED(visit_believed) && held != nullptr && held->state == State::kRecovering) {
+    draft.conclude(*held, State::kSucceeded, Outcome{});
+  }
   std::erase_if(record.guests, [&](const Member& m) { return m.incarnation == join.request.incarnation; });
   if (held != nullptr && held->state == State::kRecovering && held->last_run && !PLANTED(visit_never_settles) &&
       join.may_apply && join.snapshot && record.guests.size() < draft.settings.parties_max) {
@@ -302,7 +308,7 @@ void supersede_requorumed(Draft& draft, const std::string& why) {
 
 Reply on_join(Draft& draft, const Join& join) {
   Record& record = draft.record;
-  if (join.snapshot && join.snapshot->token >= kTokenMax) {
+  if (join.snapshot && join.snapshot->token >= kTokenMax && !PLANTED(token_believed)) {
     return refused(ErrorCode::kInvalidArgument, "TOKEN_IMPLAUSIBLE",
                    "the target's fence row holds the token " + std::to_string(join.snapshot->token.value) +
                        ", which no run can have claimed; look at the row before anything else is applied");

@@ -16,6 +16,7 @@ void lapse(Draft& draft, Round& round) {
     member.standing = Standing::kLapsed;
     draft.note(EventKind::kPartyLapsed, &round, member).text =
         waited_enough ? "its deadline is over" : "its lease is over";
+    if (PLANTED(dead_waiter_counts) && round.state == State::kApplying) draft.recover(round, "a waiter died");
   }
 }
 
@@ -40,7 +41,7 @@ void end_unconfirmed_sever(Draft& draft, Round& round) {
 }
 
 void expire_if_empty(Draft& draft, Round& round) {
-  if (round.state != State::kGathering) return;
+  if (round.state != State::kGathering && !PLANTED(expires_while_applying) && !PLANTED(moves_unchecked)) return;
   if (std::ranges::any_of(round.members, [](const Member& m) { return m.standing == Standing::kLive; })) return;
   draft.end(round, State::kExpired, "nobody waits here any more");
 }
@@ -99,7 +100,8 @@ void end_what_is_over(Draft& draft) {
     return true;
   });
   std::erase_if(record.rounds, [&](const Round& round) {
-    if (!is_final(round.state) || round.linger_until > draft.now) return false;
+    const bool over = is_final(round.state) || (round.state == State::kIndeterminate && PLANTED(indeterminate_retires));
+    if (!over || round.linger_until > draft.now) return false;
     retire(draft, round);
     return true;
   });
@@ -112,6 +114,7 @@ Reply on_renew(Draft& draft, const Renew& renew) {
   const auto keep = [&](Member& member) {
     member.lease_until = draft.now + member.lease_ttl;
     member.graced = false;
+    if (PLANTED(old_pushes_back)) member.order = ++draft.record.order;
     reply.lease_until = member.lease_until;
   };
   for (Round& round : draft.record.rounds) {
@@ -135,7 +138,8 @@ Reply on_renew(Draft& draft, const Renew& renew) {
   }
   for (Round& round : draft.record.rounds) {
     // A lease that has ended may revive the member, never the applier.
-    if (!round.grant || round.grant->incarnation != renew.incarnation || round.grant->token != renew.token ||
+    if (!round.grant || round.grant->incarnation != renew.incarnation ||
+        (round.grant->token != renew.token && !PLANTED(stale_renewal_counts)) ||
         (round.grant->lease_until <= draft.now && !PLANTED(applier_revived))) {
       continue;
     }

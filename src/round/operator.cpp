@@ -45,7 +45,7 @@ void sever_one(Draft& draft, Round& round, const SeverRound& command) {
 Reply resolve(Draft& draft, Round& round, State verdict, Outcome outcome, const std::string& actor) {
   const std::size_t moved = draft.events.size();
   draft.conclude(round, verdict, std::move(outcome));
-  if (moved < draft.events.size()) draft.events[moved].actor = actor;
+  if (moved < draft.events.size() && !PLANTED(actor_forgotten)) draft.events[moved].actor = actor;
   return done(round);
 }
 
@@ -57,7 +57,7 @@ Reply on_sever(Draft& draft, const SeverRound& sever) {
   if (!sever.round.empty()) {
     const Round* round = draft.find(sever.round);
     if (round == nullptr) return no_such_round(record, sever.round);
-    if (is_final(round->state)) {
+    if (is_final(round->state) && !PLANTED(severs_ended)) {
       return refused(ErrorCode::kFailedPrecondition, "ROUND_ENDED",
                      "round " + round->id.value + " has ended already: " + std::string(to_string(round->state)));
     }
@@ -73,7 +73,7 @@ Reply on_sever(Draft& draft, const SeverRound& sever) {
     return refused(ErrorCode::kNotFound, "NOTHING_TO_SEVER",
                    "no round of target " + record.target.value + " gathers or applies");
   }
-  if (draft.find(chosen.front())->state == State::kIndeterminate) {
+  if (draft.find(chosen.front())->state == State::kIndeterminate && !PLANTED(severs_unknown)) {
     return refused(ErrorCode::kFailedPrecondition, "ROUND_INDETERMINATE",
                    "round " + chosen.front().value + " is INDETERMINATE: there is nothing to stop; use syzygy resolve");
   }
@@ -94,7 +94,7 @@ Reply on_resolve_begin(Draft& draft, const ResolveBegin& begin) {
                    "round " + round->id.value + " is " + std::string(to_string(round->state)) +
                        "; only INDETERMINATE is resolved");
   }
-  if (begin.seen < round->outcome->revision || begin.seen > record.revision) {
+  if ((begin.seen < round->outcome->revision || begin.seen > record.revision) && !PLANTED(resolve_unseen)) {
     return refused(ErrorCode::kAborted, "REVISION_STALE",
                    "you saw revision " + std::to_string(begin.seen.value) + ", but the round became INDETERMINATE at " +
                        std::to_string(round->outcome->revision.value) + " and the target is at " +
@@ -104,7 +104,7 @@ Reply on_resolve_begin(Draft& draft, const ResolveBegin& begin) {
   round->resolution = Resolution{begin.request.incarnation, begin.actor, record.token};
   Event& event = draft.note(EventKind::kResolutionBegun, round);
   event.token = record.token;
-  event.actor = begin.actor;
+  if (!PLANTED(actor_forgotten)) event.actor = begin.actor;
   event.text = begin.reason;
   Reply reply = done(*round);
   reply.token = record.token;
@@ -132,10 +132,10 @@ Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish) {
     outcome.token = finish.found->token;
     return resolve(draft, *round, finish.found->state, std::move(outcome), finish.actor);
   }
-  if (finish.verdict != State::kSucceeded && finish.verdict != State::kFailed) {
+  if (finish.verdict != State::kSucceeded && finish.verdict != State::kFailed && !PLANTED(verdict_unchecked)) {
     return refused(ErrorCode::kInvalidArgument, "VERDICT_INVALID", "a resolution is SUCCEEDED or FAILED");
   }
-  if (record.binding && !finish.claimed && !finish.attest_database_gone) {
+  if (record.binding && !finish.claimed && !finish.attest_database_gone && !PLANTED(resolve_unclaimed)) {
     return refused(
         ErrorCode::kFailedPrecondition, "CLAIM_REQUIRED",
         "the fence of this target was not claimed; pass --database, or --attest-database-gone if it no longer exists");
@@ -161,20 +161,21 @@ Reply on_set_target(Draft& draft, const SetTarget& set) {
       if (party != set.excuse) left.erase(party);
     }
     if (excuses) left.erase(*set.excuse);
-    if (rostered && left.empty()) {
+    if (rostered && left.empty() && !PLANTED(roster_emptied)) {
       return refused(ErrorCode::kFailedPrecondition, "ROSTER_EMPTY",
                      "that would leave nobody of the pinned roster who is not excused, so that no quorum could ever be "
                      "complete; pin another roster, or end an excuse first");
     }
   }
   if (excuses) {
-    if (!record.excuses.contains(*set.excuse) && record.excuses.size() >= draft.settings.parties_max) {
+    if (!record.excuses.contains(*set.excuse) && record.excuses.size() >= draft.settings.parties_max &&
+        !PLANTED(excuses_without_end)) {
       return refused(
           ErrorCode::kResourceExhausted, "EXCUSES_LIMIT",
           "target " + record.target.value + " has " + std::to_string(record.excuses.size()) + " excuses already");
     }
   }
-  if (set.rebind && draft.holder() != nullptr) {
+  if (set.rebind && draft.holder() != nullptr && !PLANTED(rebound_while_held)) {
     return refused(ErrorCode::kFailedPrecondition, "TARGET_BUSY",
                    "target " + record.target.value + " is held by round " + draft.holder()->id.value +
                        "; rebind it when that has ended, or sever or resolve it first");

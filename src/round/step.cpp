@@ -53,7 +53,7 @@ std::optional<Reply> repeated(const Draft& draft, const RequestId& request, cons
   const auto kept = [&](const auto& entry) { return entry.second.keep_until > draft.now; };
   const auto before = answered.find(request.incarnation);
   if (before == answered.end() || !kept(*before)) {
-    if (answered.size() < draft.settings.requests_max) return std::nullopt;
+    if (answered.size() < draft.settings.requests_max || PLANTED(requests_without_end)) return std::nullopt;
     if (static_cast<std::size_t>(std::ranges::count_if(answered, kept)) < draft.settings.requests_max) {
       return std::nullopt;
     }
@@ -146,14 +146,14 @@ Decision step(Record record, std::span<const Command> commands, Instant now, con
     if (const Grace* grace = std::get_if<Grace>(&command)) on_grace(draft, *grace);
   }
   end_what_is_over(draft);
-  for (std::size_t i = 0; i < commands.size(); ++i) {
-    if (std::holds_alternative<Report>(commands[i])) decision.replies[i] = answer(draft, commands[i]);
-  }
-  for (std::size_t i = 0; i < commands.size(); ++i) {
-    if (!std::holds_alternative<Report>(commands[i])) decision.replies[i] = answer(draft, commands[i]);
+  for (const bool reports : {!PLANTED(reports_last), PLANTED(reports_last)}) {
+    for (std::size_t i = 0; i < commands.size(); ++i) {
+      if (std::holds_alternative<Report>(commands[i]) == reports) decision.replies[i] = answer(draft, commands[i]);
+    }
   }
   end_what_is_over(draft);  // a round that everybody left
-  elect(draft);
+  const bool ticks = std::ranges::any_of(commands, [](const Command& c) { return std::holds_alternative<Tick>(c); });
+  if (ticks || !PLANTED(elects_later)) elect(draft);
   compare_gatherings(draft);
 
   if (!same_but_for_time(before, changing)) {

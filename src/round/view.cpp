@@ -58,15 +58,18 @@ MemberStanding standing_of(const Record& record, const Round& r, const Member& m
 std::vector<PartyName> counted(const Record& record, const Round& r) {
   std::vector<const Member*> members;
   for (const Member& member : r.members) {
-    if (member.standing != Standing::kLive || record.excuses.contains(member.party)) continue;
-    if (!r.effective.roster.empty() && !r.effective.roster.contains(member.party)) continue;
+    const bool live =
+        member.standing == Standing::kLive || (member.standing == Standing::kLapsed && PLANTED(counts_lapsed));
+    if (!live || (record.excuses.contains(member.party) && !PLANTED(counts_excused))) continue;
+    if (!r.effective.roster.empty() && !r.effective.roster.contains(member.party) && !PLANTED(counts_off_roster))
+      continue;
     members.push_back(&member);
   }
   std::ranges::sort(members, {}, [](const Member* m) { return m->order; });
   std::set<std::string_view> seen;
   std::vector<PartyName> parties;
   for (const Member* member : members) {
-    if (seen.insert(member->party.value).second) parties.push_back(member->party);
+    if (seen.insert(member->party.value).second || PLANTED(counts_replaced)) parties.push_back(member->party);
   }
   return parties;
 }

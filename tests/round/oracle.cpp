@@ -613,14 +613,7 @@ Reply Oracle::run(const Confirm& confirm) {
     return say(Verdict::kStop, game->id);
   }
   if (confirm.claim == Claim::kDeclined) {
-    for (Game& other : games_) {
-      for (Seat& seat : other.seats) {
-        if (seat.who == right.who && !over(other)) seat.declined_until = now_ + rules_.decline;
-      }
-    }
-    for (Seat& guest : guests_) {
-      if (guest.who == right.who) guest.declined_until = now_ + rules_.decline;
-    }
+    stand_back(right.who);
     lose_applier(*game);
     return say(Verdict::kStop, game->id);
   }
@@ -666,6 +659,18 @@ Reply Oracle::compare(Game& game, const Confirm& confirm) {
   return end(State::kFailed);
 }
 
+// A decline, and the same for who looked and lacks a step that somebody else has.
+void Oracle::stand_back(const IncarnationId& who) {
+  for (Game& other : games_) {
+    for (Seat& seat : other.seats) {
+      if (seat.who == who && !over(other)) seat.declined_until = now_ + rules_.decline;
+    }
+  }
+  for (Seat& guest : guests_) {
+    if (guest.who == who) guest.declined_until = now_ + rules_.decline;
+  }
+}
+
 Reply Oracle::take_up(Game& game, const Confirm& confirm, std::size_t from) {
   const Right right = *game.right;
   bool he_has_it = false;
@@ -678,6 +683,7 @@ Reply Oracle::take_up(Game& game, const Confirm& confirm, std::size_t from) {
   if (he_has_it && !right.to_settle) return start(game, confirm, from);
   if (somebody_has_it) {
     game.left_from = from;
+    stand_back(right.who);
     lose_applier(game);
   } else {
     tell(game, State::kFailed, right.token, false);

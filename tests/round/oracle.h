@@ -130,6 +130,7 @@ class Oracle {
   std::optional<std::size_t> fits(const Game& game, const Join& join) const;
   std::optional<Reply> disagree(const Game& game, const Join& join) const;
   Reply compare(Game& game, const Confirm& confirm);
+  void stand_back(const IncarnationId& who);
   Reply take_up(Game& game, const Confirm& confirm, std::size_t from);
   Reply start(Game& game, const Confirm& confirm, std::size_t from);
 

@@ -394,6 +394,7 @@ class Story {
         out += " " + event.party.value;
       }
       if (event.token.value > 0) out += " token " + std::to_string(event.token.value);
+      if (!event.actor.empty()) out += " by " + event.actor;
       if (!event.text.empty()) out += ": " + event.text;
       out += "\n";
     }

@@ -1,0 +1,739 @@
+#include "walk.h"
+
+#include <algorithm>
+#include <bitset>
+#include <deque>
+#include <optional>
+#include <set>
+#include <unordered_set>
+
+#include "round/codec.h"
+#include "round/step.h"
+
+namespace syzygy::round {
+namespace {
+
+struct Process {
+  bool silent = false;
+  int joins = 0;
+  std::uint64_t claimed = 0;  // the token of its claim in the target
+  RoundId running;
+  std::uint64_t token = 0;
+  std::size_t next = 0;
+  bool changed = false;
+  std::uint64_t sequence = 0;
+};
+
+struct World {
+  Record record;
+  std::uint64_t row = 0;
+  int row_holder = -1;
+  std::set<std::string> committed;
+  std::map<RoundId, std::uint64_t> outcomes;
+  RoundId newest_outcome;
+  std::pair<std::string, RoundId> begun;
+  std::map<RoundId, State> told;
+  std::vector<Process> processes;
+  int silences = 0, restarts = 0, severs = 0, leaves = 0, failures = 0, declines = 0;
+  std::uint64_t operations = 0;
+  std::bitset<kDimensions> met;  // no part of what tells states apart
+  std::map<PlanHash, int> opened;
+};
+
+constexpr std::size_t kStatesMax = 2'000'000;
+
+struct Key {
+  std::uint64_t a, b;
+  friend bool operator==(const Key&, const Key&) = default;
+};
+struct KeyHash {
+  std::size_t operator()(const Key& key) const { return key.a; }
+};
+
+class Walk {
+ public:
+  Walk(const Bounds& bounds, Coverage& coverage) : bounds_(bounds), coverage_(coverage) {
+    settings_.lease = Duration{15'000};
+    settings_.linger = Duration{40'000};
+  }
+
+  // Empty, or what is wrong and the way there.
+  std::string run() {
+    World first;
+    first.record.target = TargetName{"orders"};
+    first.record.now = Instant{1'000'000};
+    first.processes.resize(bounds_.processes.size());
+    add(first, -1, "start");
+    while (!queue_.empty() && wrong_.empty()) {
+      if (seen_.size() > kStatesMax) fail("it does not end: " + std::to_string(kStatesMax) + " states", "and so on");
+      at_ = queue_.front().second;
+      const World world = std::move(queue_.front().first);
+      queue_.pop_front();
+      expand(world);
+    }
+    return wrong_;
+  }
+
+  std::size_t states() const { return seen_.size(); }
+  std::size_t transitions() const { return transitions_; }
+
+ private:
+  PartyName party(std::size_t i) const { return PartyName{bounds_.processes[i].substr(0, 1)}; }
+  IncarnationId who(std::size_t i) const { return IncarnationId{"p" + std::to_string(i)}; }
+
+  Step step_of(char c) const {
+    Step step;
+    step.id = StepId{std::string(1, c)};
+    step.content = std::string(64, c);
+    step.atomic = bounds_.atomic;
+    return step;
+  }
+
+  Key key_of(const World& world) const {
+    Record r = world.record;
+    std::set<std::uint64_t> tokens{0, world.row, r.token.value};
+    std::set<std::uint64_t> orders;
+    const auto rank = [](const std::set<std::uint64_t>& all, std::uint64_t value) {
+      return static_cast<std::uint64_t>(std::distance(all.begin(), all.lower_bound(value)));
+    };
+    const auto all_members = [&](auto&& visit) {
+      for (Round& round : r.rounds) {
+        for (Member& member : round.members) visit(member, is_final(round.state));
+      }
+      for (Member& guest : r.guests) visit(guest, false);
+    };
+    const auto all_tokens = [&](auto&& visit) {
+      visit(r.token);
+      for (Round& round : r.rounds) {
+        if (round.grant) visit(round.grant->token);
+        if (round.last_run) visit(round.last_run->token);
+        if (round.outcome) visit(round.outcome->token);
+        if (round.resolution) visit(round.resolution->token);
+      }
+    };
+    all_tokens([&](Token& token) { tokens.insert(token.value); });
+    for (const Process& process : world.processes) {
+      tokens.insert(process.claimed);
+      tokens.insert(process.token);
+    }
+    for (const auto& [round, token] : world.outcomes) tokens.insert(token);
+    all_members([&](Member& member, bool) { orders.insert(member.order); });
+    const Instant now = r.now;
+    const auto left = [&](Instant& at) { at = Instant{std::max<std::int64_t>(0, at.ms - now.ms)}; };
+    all_tokens([&](Token& token) { token = Token{rank(tokens, token.value)}; });
+    all_members([&](Member& member, bool over) {
+      member.order = rank(orders, member.order);
+      member.seen_token = Token{};
+      member.joined_at = Instant{};
+      left(member.lease_until);
+      left(member.deadline);
+      left(member.declined_until);
+      if (over) member.lease_until = member.deadline = member.declined_until = Instant{};
+    });
+    for (Round& round : r.rounds) {
+      round.opened_at = round.ended_at = Instant{};
+      round.elected_at.reset();
+      left(round.linger_until);
+      if (round.grant) left(round.grant->lease_until);
+      if (round.sever) {
+        round.sever->at = Instant{};
+        left(round.sever->confirm_by);
+        if (is_final(round.state)) round.sever->confirm_by = Instant{};
+      }
+      if (round.outcome) {
+        round.outcome->at = Instant{};
+        round.outcome->revision = Revision{};
+        round.outcome->message.clear();
+      }
+      round.progress.reset();
+      round.plan.target = TargetName{};
+    }
+    r.visits.clear();
+    r.revision = Revision{};
+    r.order = 0;
+    r.now = Instant{};
+    r.graced_boot.clear();
+    std::string bytes = encode(r);
+    const auto put = [&](const auto& value) { bytes += std::to_string(value) + ","; };
+    put(rank(tokens, world.row));
+    put(world.row_holder);
+    for (const auto& step : world.committed) bytes += step;
+    for (const auto& [round, token] : world.outcomes) bytes += round.value + "=" + std::to_string(rank(tokens, token));
+    bytes += world.newest_outcome.value + world.begun.first + world.begun.second.value;
+    for (const Process& process : world.processes) {
+      put(process.silent);
+      put(process.joins);
+      put(rank(tokens, process.claimed));
+      put(rank(tokens, process.token));
+      put(process.next);
+      put(process.changed);
+      bytes += process.running.value;
+    }
+    for (int used : {world.silences, world.restarts, world.severs, world.leaves, world.failures, world.declines})
+      put(used);
+    Key key{0xcbf29ce484222325ULL, 0x9E3779B97F4A7C15ULL};
+    for (const char c : bytes) {
+      key.a = (key.a ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+      key.b = (key.b + static_cast<unsigned char>(c)) * 0xD6E8FEB86659FD93ULL;
+      key.b ^= key.b >> 32;
+    }
+    return key;
+  }
+
+  void add(World world, long from, const std::string& how) {
+    ++transitions_;
+    for (std::size_t a = 0; a < kDimensions; ++a) {
+      for (std::size_t b = 0; b < kDimensions; ++b) coverage_.pairs[a][b] += world.met[a] && world.met[b] ? 1 : 0;
+    }
+    if (!wrong_.empty() || !seen_.insert(key_of(world)).second) return;
+    path_.emplace_back(from, how);
+    queue_.emplace_back(std::move(world), static_cast<long>(path_.size()) - 1);
+  }
+
+  void fail(const std::string& why, const std::string& last) {
+    if (!wrong_.empty()) return;
+    std::vector<std::string> way{last};
+    for (long at = at_; at >= 0; at = path_[static_cast<std::size_t>(at)].first) {
+      way.push_back(path_[static_cast<std::size_t>(at)].second);
+    }
+    wrong_ = std::string("walk ") + bounds_.name + ": " + why + ", by";
+    for (auto line = way.rbegin(); line != way.rend(); ++line) wrong_ += "\n  " + *line;
+  }
+
+  // One step of the real thing, and everything that must hold after it.
+  std::optional<Reply> tell(World& world, const std::vector<Command>& commands, Instant now, const std::string& how) {
+    Decision decision = step(world.record, commands, now, settings_);
+    if (!decision.broken.empty()) {
+      fail("broken invariant " + decision.broken, how);
+      return std::nullopt;
+    }
+    for (const Event& event : decision.events) {
+      if (event.kind == EventKind::kRoundMoved) ++coverage_.moves[{event.from, event.to}];
+    }
+    decision.record.answered.clear();  // no request is repeated here
+    world.record = std::move(decision.record);
+    note_met(world, decision.events);
+    bool live = false;
+    for (const Round& round : world.record.rounds) {
+      if (!is_final(round.state)) {
+        for (const Member& member : round.members) live = live || member.standing == Standing::kLive;
+      }
+      if (round.state != State::kSucceeded && round.state != State::kFailed) continue;
+      const auto before = world.told.find(round.id);
+      if (before != world.told.end() && before->second != round.state) fail("7: another outcome is told", how);
+      if (before == world.told.end() && round.state == State::kSucceeded) {
+        for (const Step& step : round.plan.steps) {
+          if (!world.committed.contains(step.id.value)) fail("9: SUCCEEDED, but a step does not stand", how);
+        }
+      }
+      if (before == world.told.end() && round.state == State::kFailed && world.outcomes.contains(round.id)) {
+        fail("9: FAILED, but its outcome stands in the target", how);
+      }
+      world.told[round.id] = round.state;
+    }
+    if (live && !decision.wake_at) fail("20: somebody waits, and nothing will ever wake the record", how);
+    if (decision.wake_at && *decision.wake_at <= world.record.now) fail("it asks to be woken in the past", how);
+    elected(world, how);
+    return commands.empty() ? Reply{} : decision.replies.front();
+  }
+
+  // Which dimensions this history has met by now.
+  void note_met(World& world, const std::vector<Event>& events) const {
+    for (const Event& event : events) {
+      if (event.kind == EventKind::kRoundOpened) {
+        const int times = ++world.opened[round_of(world, event.round)->hash];
+        if (times > 1) world.met.set(kTwoGenerations);
+        if (world.opened.size() > 1) world.met.set(kTwoPlans);
+      }
+      if (event.kind == EventKind::kPartyLapsed) world.met.set(kLeaseExpiry);
+    }
+    if (world.restarts > 0) world.met.set(kRestart);
+    std::set<PartyName> joined;
+    for (std::size_t i = 0; i < world.processes.size(); ++i) {
+      if (world.processes[i].joins > 0 && !joined.insert(party(i)).second) world.met.set(kTwoIncarnations);
+    }
+    if (joined.size() > 2) world.met.set(kThreeParties);
+  }
+
+  // 18: a complete quorum with somebody able and a free target is elected in the same step.
+  void elected(const World& world, const std::string& how) {
+    for (const Round& round : world.record.rounds) {
+      if (holds_target(round.state)) return;
+    }
+    for (const Round& round : world.record.rounds) {
+      if (round.state != State::kGathering) continue;
+      std::set<PartyName> parties;
+      bool able = false;
+      for (const Member& member : round.members) {
+        if (member.standing != Standing::kLive) continue;
+        parties.insert(member.party);
+        able = able || (member.may_apply && member.declined_until <= world.record.now);
+      }
+      if (able && parties.size() >= bounds_.quorum) fail("18: complete, able, free, and not elected", how);
+    }
+  }
+
+  RequestId request(World& world, std::size_t i) const { return {who(i), ++world.processes[i].sequence}; }
+
+  // What a process reads in the target, in one snapshot.
+  Join join_of(World& world, std::size_t i) const {
+    Join join;
+    join.request = request(world, i);
+    join.party = party(i);
+    Plan plan;
+    plan.target = world.record.target;
+    for (const char c : bounds_.processes[i].substr(1)) {
+      if (!world.committed.contains(std::string(1, c))) plan.steps.push_back(step_of(c));
+    }
+    if (!plan.steps.empty()) join.plan = plan;
+    join.quorum = Quorum{bounds_.quorum, {}};
+    join.timeout = Duration{40'000};
+    Snapshot& seen = join.snapshot.emplace();
+    seen.token = Token{world.row};
+    for (const std::string& step : world.committed) seen.recent.push_back(step_of(step.front()));
+    if (!world.newest_outcome.empty()) {
+      seen.last_outcome =
+          TargetOutcome{world.newest_outcome, Token{world.outcomes.at(world.newest_outcome)}, State::kSucceeded};
+    }
+    join.fresh_round = RoundId{"r" + std::to_string(world.record.generation.value + 1)};
+    return join;
+  }
+
+  Finding find(const World& world, const Round& round) const {
+    Finding found;
+    found.sessions_gone = bounds_.sessions_seen;
+    if (const auto outcome = world.outcomes.find(round.id); outcome != world.outcomes.end()) {
+      found.kind = Finding::Kind::kOutcome;
+      found.outcome = TargetOutcome{round.id, Token{outcome->second}, State::kSucceeded};
+      return found;
+    }
+    std::size_t prefix = 0;
+    std::size_t all = 0;
+    for (const Step& step : round.plan.steps) {
+      if (!world.committed.contains(step.id.value)) continue;
+      found.committed.push_back(step.id);
+      if (prefix == all && round.plan.steps[prefix] == step) ++prefix;
+      ++all;
+    }
+    using Kind = Finding::Kind;
+    if (all == round.plan.steps.size()) {
+      found.kind = Kind::kNothing;
+    } else if (world.begun.second == round.id) {
+      found.kind = Kind::kBegun;
+      found.step = StepId{world.begun.first};
+    } else if (all == 0) {
+      found.kind = Kind::kWhole;
+    } else if (prefix == all) {
+      found.kind = Kind::kSuffix;
+      found.from_step = prefix;
+    } else {
+      found.kind = Kind::kOther;
+    }
+    return found;
+  }
+
+  const Round* round_of(const World& world, const RoundId& id) const {
+    for (const Round& round : world.record.rounds) {
+      if (round.id == id) return &round;
+    }
+    return nullptr;
+  }
+
+  void expand(const World& world) {
+    const Instant now = world.record.now;
+    const Round* held = nullptr;
+    for (const Round& round : world.record.rounds) {
+      if (holds_target(round.state)) held = &round;
+    }
+    for (std::size_t i = 0; i < world.processes.size() && wrong_.empty(); ++i) act(world, held, i);
+    if (world.restarts < bounds_.restarts) {
+      World next = world;
+      ++next.restarts;
+      tell(next, {Grace{"boot" + std::to_string(next.restarts)}}, now, "restart");
+      add(std::move(next), at_, "restart");
+    }
+    if (world.severs < bounds_.severs) {
+      World next = world;
+      ++next.severs;
+      SeverRound sever;
+      sever.request = {IncarnationId{"op"}, ++next.operations};
+      sever.actor = "ann";
+      tell(next, {sever}, now, "sever");
+      add(std::move(next), at_, "sever");
+    }
+    if (held != nullptr && held->state == State::kIndeterminate) resolve(world, *held);
+    pass_time(world);
+    check_stale(world, held);
+    check_retry(world, held);
+  }
+
+  void pass_time(const World& world) {
+    World next = world;
+    const std::string how = "time passes";
+    std::vector<Command> renewals;
+    for (std::size_t i = 0; i < world.processes.size(); ++i) {
+      if (!world.processes[i].silent && world.processes[i].joins > 0) {
+        renewals.push_back(Renew{who(i), Token{world.processes[i].token}});
+      }
+    }
+    if (!renewals.empty()) tell(next, renewals, world.record.now, "the living renew");
+    const Decision look = step(next.record, {}, next.record.now, settings_);
+    if (!look.wake_at) return;
+    tell(next, {Tick{}}, *look.wake_at, how);
+    add(std::move(next), at_, how);
+  }
+
+  // An operator looks, and tells the truth.
+  void resolve(const World& world, const Round& round) {
+    World next = world;
+    ResolveBegin begin;
+    begin.request = {IncarnationId{"op"}, ++next.operations};
+    begin.round = round.id;
+    begin.seen = world.record.revision;
+    begin.actor = "ann";
+    const auto reply = tell(next, {begin}, world.record.now, "resolve begins");
+    if (!reply || reply->verdict != Verdict::kDone) return fail("a resolution was refused", "resolve begins");
+    next.row = reply->token.value;  // it claims, which ends every session
+    next.row_holder = -1;
+    for (Process& process : next.processes) process.running = RoundId{};
+    ResolveFinish finish;
+    finish.request = {IncarnationId{"op"}, ++next.operations};
+    finish.round = round.id;
+    finish.token = reply->token;
+    finish.claimed = finish.attest_stopped = true;
+    const Finding found = find(next, round);
+    finish.found = found.outcome;
+    finish.verdict = found.kind == Finding::Kind::kNothing ? State::kSucceeded : State::kFailed;
+    finish.actor = "ann";
+    next.begun = {};
+    const auto done = tell(next, {finish}, world.record.now, "resolve");
+    if (!done || done->verdict != Verdict::kDone) return fail("a resolution was refused", "resolve");
+    add(std::move(next), at_, "resolve");
+  }
+
+  // 16: what a stale token says changes nothing.
+  void check_stale(const World& world, const Round* held) {
+    if (held == nullptr || world.record.token.value == 0) return;
+    const IncarnationId someone = held->grant ? held->grant->incarnation : IncarnationId{"p0"};
+    Report report;
+    report.request = {someone, 1'000'000};
+    report.round = held->id;
+    report.result = RunResult::kSucceeded;
+    Confirm confirm;
+    confirm.request = {someone, 1'000'001};
+    confirm.round = held->id;
+    confirm.finding.kind = Finding::Kind::kNothing;
+    const Token right = held->grant ? held->grant->token : Token{};
+    for (const std::uint64_t token : {right.value - 1, right.value + 1, std::uint64_t{0}}) {
+      if (held->last_run && held->last_run->token.value == token) continue;
+      report.token = confirm.token = Token{token};
+      const std::vector<Command> both{report, confirm};
+      const Decision decision = step(world.record, both, world.record.now, settings_);
+      if (decision.record.rounds != world.record.rounds || decision.record.token != world.record.token) {
+        fail("16: a stale token changed something", "stale report and claim");
+      }
+    }
+  }
+
+  // 23: where every round has ended, whoever comes anew waits or is answered.
+  void check_retry(const World& world, const Round* held) {
+    if (held != nullptr) return;
+    World next = world;
+    next.processes[0].sequence = 2'000'000;
+    Join join = join_of(next, 0);
+    join.request.incarnation = IncarnationId{"fresh"};
+    join.party = PartyName{"fresh"};
+    const Decision decision = step(next.record, std::vector<Command>{join}, next.record.now, settings_);
+    const Verdict verdict = decision.replies.front().verdict;
+    if (verdict != Verdict::kWait && verdict != Verdict::kApplied && verdict != Verdict::kFailed &&
+        verdict != Verdict::kNothingPending) {
+      fail("23: a newcomer is neither told nor let in", "a fresh join");
+    }
+  }
+
+  void act(const World& world, const Round* held, std::size_t i) {
+    const Process& process = world.processes[i];
+    const Instant now = world.record.now;
+    const std::string name = bounds_.processes[i].substr(0, 1) + std::to_string(i);
+    if (process.joins < bounds_.joins && !process.silent && process.running.empty()) {
+      World next = world;
+      ++next.processes[i].joins;
+      std::vector<Command> commands;
+      for (const Round& round : world.record.rounds) {  // it has heard of the failure
+        if (round.state != State::kFailed || process.joins == 0) continue;
+        Leave heard;
+        heard.request = request(next, i);
+        heard.acknowledge = round.outcome->revision;
+        heard.party = party(i);
+        tell(next, {heard}, now, name + " acknowledges");
+      }
+      const Join join = join_of(next, i);
+      const bool opens = tell(next, {join}, now, name + " joins").has_value();
+      if (opens && next.record.generation.value <= static_cast<std::uint64_t>(bounds_.generations)) {
+        add(std::move(next), at_, name + " joins");
+      }
+    }
+    if (process.joins == 0) return;
+    if (!process.silent && world.silences < bounds_.silences) {
+      World next = world;
+      next.processes[i].silent = true;
+      ++next.silences;
+      add(std::move(next), at_, name + " falls silent");
+    }
+    if (!process.running.empty()) return run(world, i, name);
+    const bool elected = held != nullptr && held->state == State::kElected && held->grant->incarnation == who(i);
+    if (elected) claim(world, *held, i, name);
+    if (world.leaves < bounds_.leaves && !process.silent) {
+      World next = world;
+      ++next.leaves;
+      Leave leave;
+      leave.request = request(next, i);
+      tell(next, {leave}, now, name + " leaves");
+      add(std::move(next), at_, name + " leaves");
+    }
+  }
+
+  void claim(const World& world, const Round& round, std::size_t i, const std::string& name) {
+    const std::uint64_t token = round.grant->token.value;
+    if (world.declines < bounds_.declines) {
+      World next = world;
+      ++next.declines;
+      Confirm confirm;
+      confirm.request = request(next, i);
+      confirm.round = round.id;
+      confirm.token = round.grant->token;
+      confirm.claim = Claim::kDeclined;
+      tell(next, {confirm}, world.record.now, name + " declines");
+      add(std::move(next), at_, name + " declines");
+    }
+    World next = world;
+    if (world.processes[i].claimed != token) {  // the claim in the target: a commit of its own
+      next.row = token;
+      next.row_holder = static_cast<int>(i);
+      next.processes[i].claimed = token;
+      return add(std::move(next), at_, name + " claims");
+    }
+    Confirm confirm;
+    confirm.request = request(next, i);
+    confirm.round = round.id;
+    confirm.token = round.grant->token;
+    confirm.fenced = bounds_.fenced;
+    confirm.finding = find(world, round);
+    if (world.row != token) {
+      confirm.claim = Claim::kRefused;
+      confirm.row_token = Token{world.row};
+    }
+    const auto reply = tell(next, {confirm}, world.record.now, name + " confirms");
+    if (reply && reply->verdict == Verdict::kProceed) {
+      next.processes[i].running = round.id;
+      next.processes[i].token = token;
+      next.processes[i].next = reply->from_step;
+    }
+    add(std::move(next), at_, name + " confirms");
+  }
+
+  void report(const World& world, std::size_t i, RunResult result, const std::string& how) {
+    World next = world;
+    Report report;
+    report.request = request(next, i);
+    report.round = world.processes[i].running;
+    report.token = Token{world.processes[i].token};
+    report.result = result;
+    report.in_target = result == RunResult::kSucceeded && bounds_.fenced;
+    report.session_ended = true;
+    report.row_token = Token{world.row};
+    next.processes[i].running = RoundId{};
+    if (result == RunResult::kFailed || result == RunResult::kIndeterminate) ++next.failures;
+    tell(next, {report}, world.record.now, how);
+    add(std::move(next), at_, how);
+  }
+
+  // The process runs: one action at a time, whether or not anybody still believes in it.
+  void run(const World& world, std::size_t i, const std::string& name) {
+    const Process& process = world.processes[i];
+    const Round* round = round_of(world, process.running);
+    if (round == nullptr) {  // retired: its report would be refused
+      World next = world;
+      next.processes[i].running = RoundId{};
+      return add(std::move(next), at_, name + " gives up");
+    }
+    const bool guarded = world.row == process.token && world.row_holder == static_cast<int>(i);
+    if (process.next == round->plan.steps.size()) {
+      report(world, i, RunResult::kSucceeded, name + " reports success");
+    } else if (bounds_.fenced && !guarded) {
+      report(world, i, RunResult::kFencedOut, name + " reports that it is fenced out");
+    } else {
+      const std::string step = round->plan.steps[process.next].id.value;
+      World next = world;
+      if (bounds_.fenced && world.committed.contains(step)) {
+        report(world, i, RunResult::kChanged, name + " reports a change");
+      } else if (!bounds_.atomic && world.begun.first != step) {
+        next.begun = {step, round->id};
+        add(std::move(next), at_, name + " begins step " + step);
+      } else {
+        if (!next.committed.insert(step).second) fail("5: a step was applied twice", name + " commits " + step);
+        next.begun = {};
+        ++next.processes[i].next;
+        if (next.processes[i].next == round->plan.steps.size() && bounds_.fenced) {
+          next.outcomes[round->id] = process.token;
+          next.newest_outcome = round->id;
+        }
+        add(std::move(next), at_, name + " commits step " + step);
+      }
+      if (world.failures < bounds_.failures) {
+        if (world.begun.first.empty()) report(world, i, RunResult::kFailed, name + " reports failure");
+        report(world, i, RunResult::kIndeterminate, name + " cannot know");
+      }
+    }
+    if (world.leaves < bounds_.leaves && world.begun.first.empty()) {
+      World next = world;
+      ++next.leaves;
+      Leave leave;
+      leave.request = request(next, i);
+      leave.token = Token{process.token};
+      leave.session_ended = true;
+      leave.finding = find(world, *round);
+      next.processes[i].running = RoundId{};
+      tell(next, {leave}, world.record.now, name + " leaves, its run ended");
+      add(std::move(next), at_, name + " leaves, its run ended");
+    }
+  }
+
+  const Bounds bounds_;
+  Coverage& coverage_;
+  Settings settings_;
+  std::unordered_set<Key, KeyHash> seen_;
+  std::deque<std::pair<World, long>> queue_;
+  std::vector<std::pair<long, std::string>> path_;
+  std::size_t transitions_ = 0;
+  long at_ = -1;
+  std::string wrong_;
+};
+
+}  // namespace
+
+const char* name_of(Dimension dimension) {
+  static const char* const kNames[] = {"three parties", "two plans", "two incarnations", "two generations of one plan",
+                                       "lease expiry",  "restart"};
+  return kNames[dimension];
+}
+
+Walked walk(const Bounds& bounds, Coverage& coverage) {
+  Walk walk(bounds, coverage);
+  Walked walked;
+  walked.wrong = walk.run();
+  walked.states = walk.states();
+  walked.transitions = walk.transitions();
+  return walked;
+}
+
+std::vector<Bounds> short_walks() {
+  return {
+      {.name = "lease expiry, restart", .processes = {"a12", "b12", "c12"}, .quorum = 3, .silences = 1, .restarts = 1},
+      {.name = "two plans, lease expiry",
+       .processes = {"a12", "b12", "c13"},
+       .generations = 2,
+       .silences = 1,
+       .failures = 1},
+      {.name = "two plans of quorum one",
+       .processes = {"a12", "b13", "c13"},
+       .quorum = 1,
+       .generations = 2,
+       .failures = 1},
+      {.name = "two incarnations, lease expiry, restart",
+       .processes = {"a1", "a1", "b1"},
+       .silences = 1,
+       .restarts = 1},
+      {.name = "two incarnations, two plans", .processes = {"a12", "a13", "b12"}, .generations = 2, .silences = 1},
+      {.name = "two plans, restart", .processes = {"a1", "b12", "c12"}, .generations = 2, .silences = 1, .restarts = 1},
+      {.name = "unfenced",
+       .processes = {"a1", "b1", "c1"},
+       .fenced = false,
+       .silences = 1,
+       .failures = 1,
+       .sessions_seen = false},
+      {.name = "unfenced, sever",
+       .processes = {"a1", "b1", "c1"},
+       .quorum = 3,
+       .fenced = false,
+       .severs = 1,
+       .leaves = 1},
+      {.name = "outside transactions", .processes = {"a12", "b12", "c12"}, .atomic = false, .silences = 1, .severs = 1},
+      {.name = "declines", .processes = {"a1", "b1", "c1"}, .quorum = 3, .declines = 2},
+      {.name = "two generations of one plan, three parties",
+       .processes = {"a1", "b1", "c1"},
+       .quorum = 3,
+       .generations = 2,
+       .joins = 2,
+       .failures = 1},
+      {.name = "two generations of one plan, lease expiry, restart",
+       .processes = {"a1", "b1"},
+       .generations = 2,
+       .silences = 1,
+       .restarts = 1,
+       .joins = 2,
+       .failures = 1},
+      {.name = "two generations of one plan, two incarnations",
+       .processes = {"a1", "a1"},
+       .quorum = 1,
+       .generations = 2,
+       .joins = 2,
+       .failures = 1},
+      {.name = "two generations of one plan, two plans",
+       .processes = {"a1", "b2"},
+       .quorum = 1,
+       .generations = 3,
+       .joins = 2,
+       .failures = 1},
+      {.name = "three parties, two incarnations", .processes = {"a1", "a1", "b1", "c1"}, .quorum = 3},
+  };
+}
+
+std::vector<Bounds> tiny_walks() {
+  return {
+      {.name = "tiny: lease expiry, restart", .processes = {"a12", "b12"}, .silences = 1, .restarts = 1},
+      {.name = "tiny: two plans", .processes = {"a12", "b13"}, .quorum = 1, .generations = 2, .failures = 1},
+      {.name = "tiny: two incarnations", .processes = {"a1", "a1", "b1"}, .silences = 1},
+      {.name = "tiny: two generations", .processes = {"a1", "b1"}, .generations = 2, .joins = 2, .failures = 1},
+      {.name = "tiny: unfenced, sever",
+       .processes = {"a1", "b1"},
+       .fenced = false,
+       .silences = 1,
+       .severs = 1,
+       .sessions_seen = false},
+      {.name = "tiny: fenced, sever", .processes = {"a1", "b1"}, .silences = 1, .severs = 1, .leaves = 1},
+      {.name = "tiny: outside transactions", .processes = {"a12", "b12"}, .atomic = false, .silences = 1},
+      {.name = "tiny: declines", .processes = {"a1", "b1"}, .declines = 2},
+  };
+}
+
+std::vector<Bounds> long_walks() {
+  return {
+      {.name = "long: two generations of one plan, three parties, lease expiry, restart",
+       .processes = {"a1", "b1", "c1"},
+       .quorum = 3,
+       .generations = 2,
+       .silences = 1,
+       .restarts = 1,
+       .joins = 2,
+       .failures = 1},
+      {.name = "long: two generations of one plan, two incarnations",
+       .processes = {"a1", "a1", "b1"},
+       .generations = 2,
+       .joins = 2,
+       .failures = 1},
+      {.name = "long: two incarnations, two plans, lease expiry, restart",
+       .processes = {"a12", "a13", "b12"},
+       .generations = 2,
+       .silences = 1,
+       .restarts = 1},
+      {.name = "long: two generations of one plan, two plans",
+       .processes = {"a1", "b12"},
+       .quorum = 1,
+       .generations = 3,
+       .joins = 2,
+       .failures = 1},
+  };
+}
+
+}  // namespace syzygy::round
