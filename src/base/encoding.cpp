@@ -26,6 +26,7 @@ std::uint64_t Reader::number() {
     const auto byte = static_cast<unsigned char>(rest_.front());
     rest_.remove_prefix(1);
     if (shift == 63 && byte > 1) break;  // more than 64 bits
+    if (shift > 0 && byte == 0) break;   // one value, one way to write it
     value |= static_cast<std::uint64_t>(byte & 0x7f) << shift;
     if ((byte & 0x80) == 0) return value;
   }

@@ -1,5 +1,6 @@
 // encoding.h - a small, unambiguous byte encoding: integers as LEB128 varints, strings by length and bytes.
 //
+// One value has one encoding: a Reader refuses a number that is written longer than needed.
 // Used by the plan's canonical form and by the record's codec. A Reader never reads past its end and never throws:
 // after the first malformed field `ok()` is false, and every later read gives an empty value.
 #pragma once

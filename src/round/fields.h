@@ -2,7 +2,8 @@
 //
 // Internal to src/round: the codec of records, commands and events. Fields are written in the listed order; a change of
 // any list is a new version of what holds it (codec.h). Enumerations are numbers; one that this program does not know
-// is malformed.
+// is malformed, and so is everything that the Encoder would have written otherwise: numbers too large for their field,
+// sets and maps out of order.
 #pragma once
 
 #include <map>
@@ -242,6 +243,13 @@ struct Encoder {
 struct Decoder {
   Reader in;
 
+  template <class T, class Wide>
+  T narrow(Wide wide) {
+    if (std::in_range<T>(wide)) return static_cast<T>(wide);
+    in.fail();
+    return T{};
+  }
+
   template <class... T>
   void operator()(T&... values) {
     (get(values), ...);
@@ -260,9 +268,9 @@ struct Decoder {
       if (number > static_cast<std::uint64_t>(last_of(T{}))) return in.fail();
       v = static_cast<T>(number);
     } else if constexpr (std::is_integral_v<T> && std::is_signed_v<T>) {
-      v = static_cast<T>(in.signed_number());
+      v = narrow<T>(in.signed_number());
     } else if constexpr (std::is_integral_v<T>) {
-      v = static_cast<T>(in.number());
+      v = narrow<T>(in.number());
     } else if constexpr (std::is_same_v<T, Instant>) {
       v.ms = in.signed_number();
     } else if constexpr (std::is_same_v<T, Duration>) {
@@ -282,6 +290,7 @@ struct Decoder {
       for (std::uint64_t left = in.count(kListMax); left > 0 && in.ok(); --left) {
         typename T::value_type element;
         get(element);
+        if (!v.empty() && !(*v.rbegin() < element)) return in.fail();  // encode() writes them in order, each once
         v.insert(std::move(element));
       }
     } else if constexpr (kIs<T, std::map>) {
@@ -289,6 +298,7 @@ struct Decoder {
       for (std::uint64_t left = in.count(kListMax); left > 0 && in.ok(); --left) {
         typename T::key_type key{};
         get(key);
+        if (!v.empty() && !(v.rbegin()->first < key)) return in.fail();
         get(v[std::move(key)]);
       }
     } else {
