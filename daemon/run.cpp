@@ -91,6 +91,7 @@ class Daemon {
     auto store = open_store(config_.store);
     if (!store) return std::unexpected(std::move(store.error()));
     store_ = *std::move(store);
+    for (const std::string& text : store_->warnings()) log::warning(text, {{"part", "store"}});
 
     engine::Options options;
     options.rounds = config_.rounds;

@@ -9,6 +9,7 @@
 #include "base/name.h"
 #include "store/memory.h"
 #include "store/postgres.h"
+#include "store/redis.h"
 #include "store/sqlite.h"
 
 namespace syzygy {
@@ -40,6 +41,18 @@ Result<std::unique_ptr<Store>> open_sqlite(std::string_view address) {
   return SqliteStore::open(address.substr(address.find(':') + 1));
 }
 
+Result<void> check_redis(std::string_view address) {
+  auto url = parse_redis_url(address);
+  if (!url) return std::unexpected(std::move(url.error()));
+  return {};
+}
+
+Result<std::unique_ptr<Store>> open_redis(std::string_view address) {
+  auto url = parse_redis_url(address);
+  if (!url) return std::unexpected(std::move(url.error()));
+  return RedisStore::open(*url);
+}
+
 Result<std::unique_ptr<Store>> open_memory(std::string_view) { return std::make_unique<MemoryStore>(); }
 
 Result<void> check_postgres(std::string_view address) { return PostgresStore::check(address); }
@@ -50,6 +63,10 @@ constexpr std::array kKinds = {
     Kind{"sqlite:", "sqlite:/DIR", check_sqlite, open_sqlite, true},
     Kind{"postgresql://", "postgresql://HOST/DATABASE", check_postgres, open_postgres},
     Kind{"postgres://", "", check_postgres, open_postgres},
+    Kind{"redis://", "redis://HOST", check_redis, open_redis},
+    Kind{"rediss://", "", check_redis, open_redis},
+    Kind{"redis+sentinel://", "redis+sentinel://HOSTS/?master=NAME", check_redis, open_redis},
+    Kind{"rediss+sentinel://", "", check_redis, open_redis},
     Kind{"memory:", "memory:", check_memory, open_memory},
 };
 

@@ -76,6 +76,8 @@ class FaultyStore final : public Store {
   void watch(Hint hint) override;
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override { return store_.epoch(); }
+  [[nodiscard]] std::string lineage() const override { return store_.lineage(); }
+  [[nodiscard]] std::vector<std::string> warnings() const override { return store_.warnings(); }
   [[nodiscard]] std::string describe() const override { return "faulty:" + store_.describe(); }
 
  private:

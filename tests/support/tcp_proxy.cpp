@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <stdexcept>
 #include <string_view>
@@ -75,6 +76,28 @@ void TcpProxy::cut_after(const std::string& text) {
   cut_text_ = text;
 }
 
+void TcpProxy::cut_requests_after(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  request_bytes_left_ = bytes;
+}
+
+void TcpProxy::cut_answers_after(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  answer_bytes_left_ = bytes;
+}
+
+// False: the cut that `left` counts down to has come.
+bool TcpProxy::forward(int to, std::string_view bytes, std::optional<std::size_t>& left) {
+  const std::size_t some = left ? std::min(*left, bytes.size()) : bytes.size();
+  send_all(to, bytes.substr(0, some));
+  if (!left) return true;
+  *left -= some;
+  if (*left > 0) return true;
+  left = std::nullopt;
+  ++cuts_;
+  return false;
+}
+
 void TcpProxy::run() {
   std::vector<Pair> pairs;
   std::array<char, 65536> buffer{};
@@ -107,7 +130,11 @@ void TcpProxy::run() {
           cut_text_.clear();
           pair.answer_cuts = true;
         }
-        send_all(pair.server, bytes);
+        if (!forward(pair.server, bytes, request_bytes_left_)) {
+          close_now(pair.client);
+          close_now(pair.server);
+          continue;
+        }
       }
       if (pair.server >= 0 && watched[3 + 2 * i].revents != 0) {
         const ssize_t got = ::recv(pair.server, buffer.data(), buffer.size(), 0);
@@ -115,8 +142,10 @@ void TcpProxy::run() {
           if (pair.answer_cuts) ++cuts_;
           close_now(pair.client);
           close_now(pair.server);
-        } else if (pair.client >= 0) {
-          send_all(pair.client, {buffer.data(), static_cast<std::size_t>(got)});
+        } else if (pair.client >= 0 &&
+                   !forward(pair.client, {buffer.data(), static_cast<std::size_t>(got)}, answer_bytes_left_)) {
+          close_now(pair.client);
+          close_now(pair.server);
         }
       }
     }

@@ -4,8 +4,11 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -25,6 +28,11 @@ class TcpProxy {
   // The next time a client sends bytes that contain `text`: they reach the server, and when it has answered the client
   // loses its connection without the answer. Once.
   void cut_after(const std::string& text);
+  // Of what clients send from now on, all together, `bytes` reach the server; then both sides lose that connection.
+  // Once.
+  void cut_requests_after(std::size_t bytes);
+  // The same of what the server sends.
+  void cut_answers_after(std::size_t bytes);
   [[nodiscard]] int cuts() const { return cuts_; }
 
  private:
@@ -35,6 +43,7 @@ class TcpProxy {
     bool answer_cuts = false;  // the next bytes of the server are the answer that never arrives
   };
   void run();
+  bool forward(int to, std::string_view bytes, std::optional<std::size_t>& left);
 
   int listener_ = -1;
   int wake_[2] = {-1, -1};
@@ -43,6 +52,8 @@ class TcpProxy {
   std::atomic<int> cuts_{0};
   std::mutex mutex_;
   std::string cut_text_;
+  std::optional<std::size_t> request_bytes_left_;
+  std::optional<std::size_t> answer_bytes_left_;
   bool cut_now_ = false;
   bool stop_ = false;
   std::thread thread_;
