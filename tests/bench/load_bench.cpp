@@ -1,0 +1,232 @@
+// Clients that only load a daemon, over gRPC; each prints one line of JSON, or what the runner waits for.
+//
+//   load_bench joins HOST:PORT SECONDS    joins of new parties to 1,000 targets, 256 in flight: how many are
+//   acknowledged load_bench wait HOST:PORT PARTIES     that many parties wait in rounds of ten that lack one, as
+//   `syzygy migrate` does:
+//                                         a connection, a watch and a heartbeat each; prints "ready", waits until
+//                                         killed
+#include <grpcpp/alarm.h>
+#include <grpcpp/create_channel.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <memory>
+#include <queue>
+#include <string>
+#include <vector>
+
+#include "syzygy/v1/syzygy.grpc.pb.h"
+#include "tests/bench/processes.h"
+
+namespace syzygy::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+v1::JoinRequest join_request(const std::string& target, const std::string& party, std::uint32_t quorum) {
+  v1::JoinRequest request;
+  request.mutable_request()->set_incarnation("0f0e0d0c-0b0a-4908-8706-" + party);
+  request.mutable_request()->set_sequence(1);
+  request.set_target(target);
+  request.set_party(party);
+  request.set_host("host-of-" + party);
+  request.set_client_version("0.1.0");
+  request.mutable_plan()->set_stage(v1::STAGE_PRE_DEPLOY);
+  v1::Step* step = request.mutable_plan()->add_steps();
+  step->set_id("0001_first");
+  step->set_stage(v1::STAGE_PRE_DEPLOY);
+  step->set_content(std::string(64, 'a'));
+  step->set_atomic(true);
+  request.mutable_quorum()->set_parties(quorum);
+  return request;
+}
+
+std::shared_ptr<grpc::Channel> connection_of_its_own(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt("grpc.use_local_subchannel_pool", 1);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// ---- joins ----
+
+struct Join {
+  v1::JoinResponse response;
+  grpc::ClientContext context;
+  grpc::Status status;
+  std::int64_t sent = 0;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::JoinResponse>> reader;
+};
+
+int joins(const std::string& address, int seconds) {
+  constexpr int kTargets = 1'000;
+  constexpr int kInFlight = 256;
+  constexpr int kConnections = 8;
+  std::vector<std::unique_ptr<v1::Coordinator::Stub>> stubs;
+  stubs.reserve(kConnections);
+  for (int i = 0; i < kConnections; ++i) stubs.push_back(v1::Coordinator::NewStub(connection_of_its_own(address)));
+  grpc::CompletionQueue queue;
+  int started = 0;
+  const auto start = [&] {
+    const int n = started++;
+    auto* join = new Join;
+    const auto request =
+        join_request("bench-" + std::to_string(n % kTargets), "party-" + std::to_string(n / kTargets), kTargets);
+    join->sent = now_ns();
+    join->reader = stubs[static_cast<std::size_t>(n % kConnections)]->AsyncJoin(&join->context, request, &queue);
+    join->reader->Finish(&join->response, &join->status, join);
+  };
+  const std::int64_t began = now_ns();
+  const std::int64_t end = began + seconds * 1'000'000'000L;
+  std::vector<std::int64_t> latencies;
+  for (int i = 0; i < kInFlight; ++i) start();
+  int in_flight = kInFlight;
+  void* tag = nullptr;
+  bool ok = false;
+  std::int64_t last = began;
+  while (in_flight > 0 && queue.Next(&tag, &ok)) {
+    const std::unique_ptr<Join> join(static_cast<Join*>(tag));
+    if (!join->status.ok()) give_up("a join failed: {}", join->status.error_message());
+    last = now_ns();
+    latencies.push_back(last - join->sent);
+    --in_flight;
+    if (last < end) {
+      start();
+      ++in_flight;
+    }
+  }
+  fmt::print("{{\"joins\": {}, \"seconds\": {:.4f}, \"latencies\": [{}]}}\n", latencies.size(),
+             static_cast<double>(last - began) / 1e9, fmt::join(latencies, ","));
+  return 0;
+}
+
+// ---- wait ----
+
+class Waiter;
+
+// What a completion means.
+struct Tag {
+  Waiter* waiter;
+  void (Waiter::*then)(bool ok);
+};
+
+struct Timers {
+  using Due = std::pair<Clock::time_point, Waiter*>;
+  std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
+};
+
+class Waiter {
+ public:
+  Waiter(const std::string& address, int number, grpc::CompletionQueue& queue, Timers& timers)
+      : stub_(v1::Coordinator::NewStub(connection_of_its_own(address))), queue_(queue), timers_(timers) {
+    constexpr int kOfOneTarget = 10;
+    target_ = "bench-idle-" + std::to_string(number / kOfOneTarget);
+    request_ = join_request(target_, "party-" + std::to_string(number), kOfOneTarget + 1);
+  }
+
+  void start() {
+    joining_ = stub_->AsyncJoin(&join_context_, request_, &queue_);
+    joining_->Finish(&joined_, &status_, &on_joined_);
+    sent_ = Clock::now();
+  }
+
+  void renew() {
+    v1::RenewRequest request;
+    request.set_target(target_);
+    request.set_incarnation(request_.request().incarnation());
+    renew_context_ = std::make_unique<grpc::ClientContext>();
+    sent_ = Clock::now();
+    renewing_ = stub_->AsyncRenew(renew_context_.get(), request, &queue_);
+    renewing_->Finish(&renewed_, &status_, &on_renewed_);
+  }
+
+  [[nodiscard]] bool waits() const { return waits_; }
+
+ private:
+  void joined(bool /*ok*/) {
+    if (!status_.ok()) give_up("a join failed: {}", status_.error_message());
+    v1::WatchTargetRequest watch;
+    watch.set_target(target_);
+    watch.set_epoch(joined_.target().epoch());
+    watch.set_revision(joined_.target().revision());
+    watch_ = stub_->AsyncWatchTarget(&watch_context_, watch, &queue_, &on_watching_);
+    again_after(joined_.renew_after());
+    waits_ = true;
+  }
+  void renewed(bool /*ok*/) {
+    if (!status_.ok()) give_up("a renewal failed: {}", status_.error_message());
+    again_after(renewed_.renew_after());
+  }
+  void watching(bool ok) {
+    if (!ok) give_up("a watch has ended");
+    watch_->Read(&news_, &on_watching_);
+  }
+  void again_after(const google::protobuf::Duration& pause) {
+    timers_.due.emplace(sent_ + std::chrono::seconds(pause.seconds()) + std::chrono::nanoseconds(pause.nanos()), this);
+  }
+
+  Tag on_joined_{this, &Waiter::joined};
+  Tag on_renewed_{this, &Waiter::renewed};
+  Tag on_watching_{this, &Waiter::watching};
+  std::unique_ptr<v1::Coordinator::Stub> stub_;
+  grpc::CompletionQueue& queue_;
+  Timers& timers_;
+  std::string target_;
+  v1::JoinRequest request_;
+  v1::JoinResponse joined_;
+  v1::RenewResponse renewed_;
+  v1::WatchTargetResponse news_;
+  grpc::Status status_;
+  grpc::ClientContext join_context_;
+  grpc::ClientContext watch_context_;
+  std::unique_ptr<grpc::ClientContext> renew_context_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::JoinResponse>> joining_;
+  std::unique_ptr<grpc::ClientAsyncResponseReader<v1::RenewResponse>> renewing_;
+  std::unique_ptr<grpc::ClientAsyncReader<v1::WatchTargetResponse>> watch_;
+  Clock::time_point sent_;
+  bool waits_ = false;
+};
+
+int wait(const std::string& address, int parties) {
+  grpc::CompletionQueue queue;
+  Timers timers;
+  std::vector<std::unique_ptr<Waiter>> waiters;
+  const auto turn = [&](Clock::time_point until) {
+    while (!timers.due.empty() && timers.due.top().first <= Clock::now()) {
+      Waiter* waiter = timers.due.top().second;
+      timers.due.pop();
+      waiter->renew();
+    }
+    if (!timers.due.empty()) until = std::min(until, timers.due.top().first);
+    void* tag = nullptr;
+    bool ok = false;
+    const auto deadline = std::chrono::system_clock::now() + (until - Clock::now());
+    if (queue.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return;
+    const Tag& happened = *static_cast<Tag*>(tag);
+    (happened.waiter->*happened.then)(ok);
+  };
+  // One after another, at a pace at which deployments come: so do their heartbeats.
+  constexpr std::chrono::microseconds kApart{2'000};
+  for (int i = 0; i < parties; ++i) {
+    waiters.push_back(std::make_unique<Waiter>(address, i, queue, timers));
+    waiters.back()->start();
+    for (const auto until = Clock::now() + kApart; Clock::now() < until;) turn(until);
+  }
+  while (!std::ranges::all_of(waiters, [](const auto& waiter) { return waiter->waits(); })) {
+    turn(Clock::now() + std::chrono::milliseconds(10));
+  }
+  fmt::print("ready\n");
+  std::fflush(stdout);
+  for (;;) turn(Clock::now() + std::chrono::seconds(1));
+}
+
+}  // namespace
+}  // namespace syzygy::bench
+
+int main(int argc, char** argv) {
+  using namespace syzygy::bench;
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.size() == 3 && words[0] == "joins") return joins(words[1], std::stoi(words[2]));
+  if (words.size() == 3 && words[0] == "wait") return wait(words[1], std::stoi(words[2]));
+  give_up("usage: load_bench joins HOST:PORT SECONDS | wait HOST:PORT PARTIES");
+}
