@@ -172,6 +172,8 @@ std::vector<Setting> settings() {
        count([](Config& c) -> std::size_t& { return c.rounds.gathering_max; }, 1, 10'000)},
       {"waiters-max", "N", "calls that wait at once [20000]", limits,
        count([](Config& c) -> std::size_t& { return c.waiters_max; }, 1, 1'000'000)},
+      {"history-max", "N", "newest events that each target keeps; 0: all [50000]", limits,
+       count([](Config& c) -> std::size_t& { return c.history_max; }, 0, 1'000'000'000)},
       {"drain", "DURATION", "how long a stop waits for calls that are being answered [5s]", limits,
        duration([](Config& c) -> Duration& { return c.drain; }, Duration{0})},
       {"port-file", "FILE", "written once both ports serve: two lines, http=HOST:PORT and grpc=HOST:PORT", output,

@@ -43,6 +43,7 @@ struct Config {
   Duration drain{5'000};
   Duration kill_after{3'000};  // from SIGTERM to SIGKILL of a stopped child; the lock delay must be longer
   std::size_t waiters_max = 20'000;
+  std::size_t history_max = 50'000;
 
   round::Settings rounds;
   barrier::Settings barriers;

@@ -98,6 +98,7 @@ class Daemon {
     options.barriers = config_.barriers;
     options.boot = random_id();
     options.waiters_max = config_.waiters_max;
+    options.history_max = config_.history_max;
     options.replay_directory = config_.replay_directory;
     // One writer is the embedded store's nature; a server commits for several at once.
     options.lanes = store_->shared() ? kLanesOfSharedStore : 1;

@@ -33,6 +33,7 @@ struct BarrierMachine {
   static std::string encode(const Record& record) { return barrier::encode(record); }
   static std::string encode_command(const Command& command) { return barrier::encode(command); }
   static std::vector<HistoryRow> rows(const Decision&) { return {}; }
+  static std::uint64_t floor(const Decision&, const Options&) { return 0; }
   static bool is_seen(const Decision& decision) { return !decision.ended.empty(); }  // by those who wait elsewhere
   static void for_each_milestone(const Decision& decision, const std::function<void(const std::string&)>& visit);
 };

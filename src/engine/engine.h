@@ -80,6 +80,7 @@ struct Options {
   Duration poll{2'000};                    // backs up every hint, and retries a store that was unreachable
   std::size_t mailbox_max = 20'000;        // commands waiting for one lane; beyond: kResourceExhausted MAILBOX_FULL
   std::size_t waiters_max = 20'000;        // subscriptions and pending waits; beyond: kResourceExhausted WAITERS_LIMIT
+  std::uint64_t history_max = 50'000;      // newest events that each target keeps; 0: all of them
   std::size_t cache_bytes_max = 16 << 20;  // of records that nobody waits for, as encoded; per lane
   std::string replay_directory;            // where a broken invariant leaves what replays it; empty: nowhere
 };

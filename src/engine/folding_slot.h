@@ -64,6 +64,7 @@ class FoldingSlot : public Slot {
                                            .expected = version_,
                                            .bytes = std::move(bytes),
                                            .history = Machine::rows(decision_),
+                                           .history_floor = Machine::floor(decision_, lane_.options()),
                                            .hint = Machine::is_seen(decision_)}};
   }
 

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kRecentEventsMax = 256;
 constexpr std::size_t kEventsPerUpdateMax = 1'000;
+constexpr std::uint64_t kTrimEvery = 64;
 
 const auto kNoEvents = std::make_shared<const std::vector<round::Event>>();
 
@@ -28,6 +29,15 @@ std::vector<HistoryRow> TargetMachine::rows(const Decision& decision) {
   rows.reserve(decision.events.size());
   for (const round::Event& event : decision.events) rows.push_back({event.revision.value, round::encode(event)});
   return rows;
+}
+
+// Below it the store drops the rows. Only now and then, since each time costs the store a search: when the events of
+// this commit step over a multiple of kTrimEvery.
+std::uint64_t TargetMachine::floor(const Decision& decision, const Options& options) {
+  if (options.history_max == 0 || decision.events.empty()) return 0;
+  const std::uint64_t newest = decision.events.back().revision.value;
+  if (newest / kTrimEvery == (decision.events.front().revision.value - 1) / kTrimEvery) return 0;
+  return newest > options.history_max ? newest - options.history_max + 1 : 0;
 }
 
 void TargetMachine::for_each_milestone(const Decision& decision, const std::function<void(const std::string&)>& visit) {

@@ -129,6 +129,18 @@ bool too_many(const Round& round, const PartyName& party, const Settings& settin
   return parties.size() > settings.parties_max;
 }
 
+// Whether the record has room for one process more, and for the plan of the round that it opens, if any.
+std::optional<Reply> full(const Draft& draft, const Plan* opens) {
+  const std::size_t most = draft.settings.record_bytes_max;
+  if (weight(draft.record) + weight_of_joining(opens) <= most || PLANTED(record_without_end)) return std::nullopt;
+  return refused(ErrorCode::kResourceExhausted, "RECORD_LIMIT",
+                 "target " + draft.record.target.value +
+                     " holds as many rounds, steps and processes as fit into its record (" + std::to_string(most) +
+                     " bytes); sever rounds that nobody needs, apply fewer steps at a time, or wait until finished "
+                     "rounds have lingered",
+                 {{"limit", std::to_string(most)}});
+}
+
 Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) {
   Record& record = draft.record;
   const std::string notice = and_also(pin_notice(record, join), replaced_notice(round, join));
@@ -147,6 +159,7 @@ Reply enter(Draft& draft, Round& round, const Join& join, std::size_t has_from) 
     }
     return waits(round, member, notice);
   }
+  if (auto refusal = full(draft, nullptr)) return *refusal;
   // Departed members that nobody needs to know of any more make room.
   const auto departed = [&](const Member& m) {
     return m.standing == Standing::kLeft && (!round.grant || round.grant->incarnation != m.incarnation);
@@ -203,6 +216,7 @@ Reply open(Draft& draft, const Join& join, PlanHash hash) {
                        record.target.value,
                    {{"limit", std::to_string(draft.settings.gathering_max)}});
   }
+  if (auto refusal = full(draft, &*join.plan)) return *refusal;
   Round round;
   round.id = join.fresh_round;
   if (record.pin == std::nullopt && !join.quorum && !PLANTED(quorum_unasked)) return *disagrees(record, round, join);

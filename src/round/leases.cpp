@@ -54,7 +54,8 @@ void make_room(Draft& draft) {
   const auto ended = [&](const Round& round) { return is_final(round.state) && round.ended_at < draft.now; };
   auto lingering =
       static_cast<std::size_t>(std::ranges::count_if(rounds, [](const Round& r) { return is_final(r.state); }));
-  for (; lingering > draft.settings.lingering_max; --lingering) {
+  const auto heavy = [&] { return weight(draft.record) > draft.settings.record_bytes_max / 2; };
+  for (; lingering > draft.settings.lingering_max || (lingering > 0 && heavy()); --lingering) {
     auto oldest = rounds.end();
     for (auto round = rounds.begin(); round != rounds.end(); ++round) {
       if (ended(*round) && (oldest == rounds.end() || round->ended_at < oldest->ended_at)) oldest = round;

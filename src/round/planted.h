@@ -80,6 +80,7 @@ namespace syzygy::round {
   X(old_executed, "REQUEST_OLD", "an older request is executed") \
   X(time_backwards, "time", "a clock that goes back takes the record along") \
   X(limits_ignored, "GATHERING_LIMIT", "gathering rounds without end") \
+  X(record_without_end, "RECORD_LIMIT", "a record grows until the store refuses it, and with it every report") \
   X(parties_without_end, "PARTIES_LIMIT", "parties without end") \
   X(requests_without_end, "REQUESTS_LIMIT", "remembered requests without end") \
   X(excuses_without_end, "EXCUSES_LIMIT", "excuses without end") \
@@ -92,7 +93,6 @@ namespace syzygy::round {
   X(actor_forgotten, "resolution", "nobody knows who resolved") \
   X(roster_emptied, "ROSTER_EMPTY", "the last of a pinned roster is excused") \
   X(rebound_while_held, "TARGET_BUSY", "a target is bound anew below a run")
-// clang-format on
 
 // Guards without a row above, and where they are held instead.
 #define SYZYGY_GUARDS_ELSEWHERE(X) \
@@ -107,6 +107,7 @@ namespace syzygy::round {
   X("NOT_INDETERMINATE", "nothing to act on: without it the process would stop") \
   X("RECORD_NEWER", "the codec's: codec_test") \
   X("RECORD_CORRUPT", "the codec's: codec_test")
+// clang-format on
 
 enum class Planted {
   kNone,

@@ -291,6 +291,9 @@ struct Settings {
   std::size_t gathering_max = 64;
   std::size_t lingering_max = 64;     // finished rounds kept at once: the oldest retire first
   std::size_t requests_max = 10'000;  // processes whose last request is remembered
+  // Of one record, as weight() (view.h) bounds it: below what a store takes. Beyond half of it finished rounds retire
+  // early, beyond it joins are refused.
+  std::size_t record_bytes_max = 15 << 20;
 };
 
 }  // namespace syzygy::round

@@ -120,6 +120,32 @@ std::string first_difference(const Plan& a, const Plan& b) {
   return "step " + longer.steps[common].id.value + ": only one of the plans has it";
 }
 
+namespace {
+// Upper bounds of one of each, encoded: names of 200 bytes, texts of 4 kB.
+constexpr std::size_t kStepBytes = 450;
+constexpr std::size_t kMemberBytes = 1'200;
+constexpr std::size_t kAnsweredBytes = 400;
+constexpr std::size_t kVisitBytes = 850;
+constexpr std::size_t kExcuseBytes = 4'600;
+constexpr std::size_t kRoundBytes = 20'000;  // outcome, sever, progress, whom it is at odds with
+constexpr std::size_t kPartyBytes = 210;     // of a roster, or one that acknowledged
+}  // namespace
+
+std::size_t weight(const Record& record) {
+  std::size_t bytes = kRoundBytes + record.guests.size() * kMemberBytes + record.answered.size() * kAnsweredBytes +
+                      record.visits.size() * kVisitBytes + record.excuses.size() * kExcuseBytes;
+  if (record.pin) bytes += record.pin->quorum.roster.size() * kPartyBytes;
+  for (const Round& round : record.rounds) {
+    bytes += kRoundBytes + round.plan.steps.size() * kStepBytes + round.members.size() * kMemberBytes;
+    bytes += (round.asked.roster.size() + round.effective.roster.size() + round.acknowledged.size()) * kPartyBytes;
+  }
+  return bytes;
+}
+
+std::size_t weight_of_joining(const Plan* opens) {
+  return (opens != nullptr ? kRoundBytes + opens->steps.size() * kStepBytes : 0) + kMemberBytes + kAnsweredBytes;
+}
+
 const Round* holder(const Record& record) {
   for (const Round& round : record.rounds) {
     if (holds_target(round.state)) return &round;

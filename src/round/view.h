@@ -27,6 +27,11 @@ std::string waits_for(const Record& record, const Round& r, Instant now);
 // The first step (or the stage) where two plans differ, in words.
 std::string first_difference(const Plan& a, const Plan& b);
 
+// At most how many bytes the record takes in the store, from counts alone: what a join is held against
+// (Settings::record_bytes_max). Names and texts are taken at the lengths that api/ allows.
+std::size_t weight(const Record& record);
+std::size_t weight_of_joining(const Plan* opens);  // what a join may add, where it opens a round, with its plan
+
 // The round that holds the target, or nullptr.
 const Round* holder(const Record& record);
 

@@ -451,6 +451,42 @@ TEST(EngineTarget, AnOutageEndsWithGraceForThoseWhoCouldNotRenew) {
   EXPECT_EQ(newest_round(elected).state, State::kElected);
 }
 
+TEST(EngineTarget, HistoryKeepsItsNewestEventsAndAWatchFromBeforeIsToldOfTheGap) {
+  MemoryStore store;
+  Options options = quick_options();
+  options.history_max = 100;
+  const auto engine = make_engine(store, options);
+  ASSERT_TRUE(engine->start());
+  for (int i = 0; i < 150; ++i) {
+    round::Join visit = join_of("orders", "party-" + std::to_string(i), "i" + std::to_string(i), 1);
+    visit.plan.reset();
+    ASSERT_TRUE(ask(*engine, "orders", visit));
+  }
+  const auto events = engine->events(TargetName{"orders"}, Revision{0}, 1'000);
+  ASSERT_TRUE(events);
+  EXPECT_EQ(events->back().revision, Revision{150});
+  EXPECT_GE(events->size(), 100u);
+  EXPECT_LT(events->size(), 150u);
+  // This engine remembers the newest events; the next one has only what the store kept.
+  engine->stop();
+  const auto next = make_engine(store, options);
+  ASSERT_TRUE(next->start());
+  const std::string epoch = store.epoch();
+  auto updates = inbox<Update>();
+  auto watch = next->watch(TargetName{"orders"}, epoch, Revision{1}, [updates](const Update& u) { updates->put(u); });
+  ASSERT_TRUE(watch);
+  auto late = inbox<Update>();
+  auto resumed = next->watch(TargetName{"orders"}, epoch, Revision{140}, [late](const Update& u) { late->put(u); });
+  ASSERT_TRUE(resumed);
+  EXPECT_TRUE(updates->wait_for(1).front().gap);
+  const Update told = late->wait_for(1).front();
+  EXPECT_FALSE(told.gap);
+  EXPECT_EQ(told.events->size(), 10u);
+  (*watch).reset();
+  (*resumed).reset();
+  next->stop();
+}
+
 TEST(EngineTarget, TheDurableStoreRemembersAcrossARestart) {
   const store_tests::TemporaryDirectory directory;
   std::uint64_t end = 0;

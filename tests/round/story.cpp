@@ -64,6 +64,8 @@ std::string tell(std::uint64_t seed, std::set<std::pair<State, State>>& moves) {
       const auto again = decode(encode(decision.record));
       if (!again || *again != decision.record) wrong = "the record does not survive its codec";
     }
+    if (wrong.empty() && encode(decision.record).size() > weight(decision.record))
+      wrong = "it weighs more than it says";
     if (!wrong.empty()) {
       return "seed " + std::to_string(seed) + ", step " + std::to_string(i) + ": " + wrong + "\n" + story.str() +
              "replay: SYZYGY_SEED=" + std::to_string(seed) + " oracle_test";

@@ -114,9 +114,10 @@ class Story {
       return step_with(Tick{});
     }
     if (verb == "show") return show();
-    if (verb == "limit") {  // "limit lingering 1", "limit members 2"
-      (words.at(0) == "lingering" ? settings_.lingering_max : settings_.members_max) =
-          static_cast<std::size_t>(number(words.at(1)));
+    if (verb == "limit") {  // "limit lingering 1", "limit members 2", "limit record 60000"
+      (words.at(0) == "lingering" ? settings_.lingering_max
+       : words.at(0) == "record"  ? settings_.record_bytes_max
+                                  : settings_.members_max) = static_cast<std::size_t>(number(words.at(1)));
       return {};
     }
     if (verb == "repeat") return step_with(last_.at(words.at(0)));
