@@ -112,8 +112,8 @@ class Parser::Impl final : public beast::http::basic_parser<true> {
   }
   void on_finish_impl(beast::error_code& /*error*/) override {}
 
-  void explain(const beast::error_code& error, std::string_view bytes) {
-    using beast::http::error;
+  void explain(const beast::error_code& failure, std::string_view bytes) {
+    using Problem = beast::http::error;
     if (!told_ && bytes.starts_with("PRI * HTTP/2.0")) {
       problem_ =
           simple(505, "HTTP_VERSION_UNSUPPORTED",
@@ -121,20 +121,20 @@ class Parser::Impl final : public beast::http::basic_parser<true> {
     } else if (!told_ && bytes.starts_with("\x16\x03")) {
       problem_ =
           simple(400, "REQUEST_MALFORMED", "This port speaks plain HTTP, and a TLS handshake came. Use http://.");
-    } else if (error == error::bad_version) {
+    } else if (failure == Problem::bad_version) {
       problem_ = simple(505, "HTTP_VERSION_UNSUPPORTED",
                         "The request line names no version of HTTP that is spoken here: "
                         "HTTP/1.1, HTTP/1.0.");
-    } else if (error == error::header_limit) {
+    } else if (failure == Problem::header_limit) {
       problem_ = simple(431, "HEADER_TOO_LARGE",
                         fmt::format("The header is larger than {} bytes, the limit here. Send fewer or shorter fields.",
                                     kHeaderBytesMax));
-    } else if (error == error::body_limit) {
+    } else if (failure == Problem::body_limit) {
       problem_ = simple(413, "BODY_TOO_LARGE",
                         fmt::format("The body is larger than {} bytes, the limit of one request.", body_max_));
     } else {
       problem_ =
-          simple(400, "REQUEST_MALFORMED", fmt::format("This is not well-formed HTTP/1.1: {}.", error.message()));
+          simple(400, "REQUEST_MALFORMED", fmt::format("This is not well-formed HTTP/1.1: {}.", failure.message()));
     }
   }
 
