@@ -24,6 +24,9 @@ int of_database(const Context& context) {
   if (!history) return fail(context, kExitDatabase, history.error().message);
   auto audit = (*target)->audit();
   if (!audit) return fail(context, kExitDatabase, audit.error().message);
+  const auto snapshot = (*target)->snapshot();
+  if (!snapshot) return fail(context, kExitDatabase, snapshot.error().message);
+  const std::string stays = migration::kept_table_stays(*snapshot);
   if (context.settings.output == "json") {
     boost::json::array steps, acts;
     for (const auto& e : *history) {
@@ -49,7 +52,8 @@ int of_database(const Context& context) {
                                          {"at_ms", a.at.ms},
                                          {"token", a.token.value}});
     }
-    fmt::print("{}\n", boost::json::serialize(boost::json::object{{"history", steps}, {"audit", acts}}));
+    fmt::print("{}\n",
+               boost::json::serialize(boost::json::object{{"history", steps}, {"audit", acts}, {"kept_table", stays}}));
     return kExitOk;
   }
   if (history->empty()) fmt::print("{}: no migration was ever applied by syzygy\n", (*target)->describe());
@@ -61,6 +65,7 @@ int of_database(const Context& context) {
   for (const auto& a : *audit) {
     fmt::print("{}  {} {} by {}: {} {}\n", instant_text(a.at), a.what, a.step.value, a.who, a.reason, a.detail);
   }
+  if (!stays.empty()) fmt::print("{}\n", stays);
   return kExitOk;
 }
 
@@ -100,8 +105,10 @@ int adopt(const Context& context) {
   if (!s.at.empty()) at = StepId{s.at};
   const auto adopted = opened->target().adopt(opened->known(), at, actor_of(s));
   if (!adopted) return fail(context, plan_exit_code(adopted.error()), adopted.error().message);
-  fmt::print("adopted {} migration{} from {}{}\n", adopted->adopted.size(), adopted->adopted.size() == 1 ? "" : "s",
-             adopted->from, adopted->kept ? "; its table is kept together with ours from now on" : "");
+  const auto count = [](std::size_t n) { return fmt::format("{} migration{}", n, n == 1 ? "" : "s"); };
+  fmt::print("adopted {}{} from {}{}\n", count(adopted->adopted.size()),
+             adopted->reverted.empty() ? "" : " and the revert of " + count(adopted->reverted.size()), adopted->from,
+             adopted->kept ? "; its table is kept together with ours from now on" : "");
   return kExitOk;
 }
 

@@ -41,7 +41,7 @@ Result<MigrationPlan> Migrations::plan(const migration::Snapshot& snapshot) cons
 Result<Looked> Migrations::look() {
   auto snapshot = target_->snapshot();
   if (!snapshot) return std::unexpected(snapshot.error());
-  if (auto refusal = migration::refuses_unadopted(*snapshot)) return std::unexpected(*refusal);
+  if (auto refusal = migration::refuses_unadopted(*snapshot, known())) return std::unexpected(*refusal);
   auto made = plan(*snapshot);
   if (!made) return std::unexpected(made.error());
   return Looked{std::move(*snapshot), std::move(*made)};

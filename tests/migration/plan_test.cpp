@@ -362,5 +362,36 @@ TEST(RevertPlan, UsesTheIdThatTheHistoryHolds) {
   EXPECT_THAT(ids(made), ElementsAre("1"));
 }
 
+Migration repeatable(const std::string& name, const std::string& text) {
+  Migration made = migration("R__" + name, text, std::nullopt);
+  made.id = StepId{"R__" + name + "@" + made.up.content.substr(0, 12)};
+  made.repeatable = true;
+  return made;
+}
+
+TEST(Plan, ARepeatableIsPendingWheneverItsTextIsNew) {
+  const std::vector<Migration> all = {migration("1", kAdd), migration("2", "CREATE TABLE c (x int)"),
+                                      repeatable("views", "CREATE VIEW v AS SELECT 2")};
+  const Migration older = repeatable("views", "CREATE VIEW v AS SELECT 1");
+  // It was applied before 2 came, which is no reason to refuse 2.
+  auto plan = make_plan(all, {applied(all[0]), applied(older)}, request());
+  ASSERT_TRUE(plan) << plan.error().message;
+  ASSERT_EQ(plan->steps.size(), 2u);
+  EXPECT_EQ(plan->steps[0].step.id, StepId{"2"});
+  EXPECT_EQ(plan->steps[1].step.id, all[2].id);
+  EXPECT_THAT(plan->not_in_directory, IsEmpty());
+  EXPECT_EQ(plan->last_known, StepId{"2"});
+  plan = make_plan(all, {applied(all[0]), applied(all[1]), applied(all[2])}, request());
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_THAT(plan->steps, IsEmpty());
+  // A revert leaves it as it is.
+  PlanRequest back = request();
+  back.revert_to = StepId{"1"};
+  plan = make_plan(all, {applied(all[0]), applied(all[1]), applied(all[2])}, back);
+  ASSERT_TRUE(plan) << plan.error().message;
+  ASSERT_EQ(plan->steps.size(), 1u);
+  EXPECT_EQ(plan->steps[0].step.id, StepId{"2"});
+}
+
 }  // namespace
 }  // namespace syzygy

@@ -30,6 +30,8 @@ std::string named(const StepId& id, const StageDecision& decision) {
   return id.value + " (" + std::string(to_string(decision.stage)) + ", " + decision.why + ")";
 }
 
+bool is_repeatable(const StepId& id) { return id.value.starts_with("R__") && id.value.contains('@'); }
+
 std::string flag_of(PlanStage asked) { return asked == PlanStage::kPreDeploy ? "--pre-deploy" : "--post-deploy"; }
 
 // One direction of one migration, cut, read and judged.
@@ -87,9 +89,13 @@ class Planner {
                      "--to and --revert-to were both given; one goes forwards, the other back: give one of them");
     }
     for (const auto& [id, step] : applied_) {
-      if (find_migration(migrations_, id) == nullptr) result_.not_in_directory.push_back(step->id);
+      if (find_migration(migrations_, id) == nullptr && !has_newer_text(id)) {
+        result_.not_in_directory.push_back(step->id);
+      }
     }
-    if (!migrations_.empty()) result_.last_known = migrations_.back().id;
+    for (const Migration& migration : migrations_) {
+      if (!migration.repeatable) result_.last_known = migration.id;
+    }
     if (auto same = check_unchanged(); !same) return std::unexpected(same.error());
     auto done = request_.revert_to ? backwards() : forwards();
     if (!done) return std::unexpected(done.error());
@@ -105,6 +111,15 @@ class Planner {
   }
 
  private:
+  // "R__views@5d41402abc4b" is applied, and the directory has another text of R__views.
+  [[nodiscard]] bool has_newer_text(const StepId& id) const {
+    const auto at = id.value.find('@');
+    return at != std::string::npos && std::ranges::any_of(migrations_, [&](const Migration& migration) {
+             return migration.repeatable &&
+                    migration.id.value.starts_with(std::string_view(id.value).substr(0, at + 1));
+           });
+  }
+
   [[nodiscard]] std::unexpected<Error> unknown_step(std::string_view flag, const StepId& id) const {
     std::string known = migrations_.empty() ? "holds no migrations"
                         : migrations_.size() == 1
@@ -157,13 +172,17 @@ class Planner {
   [[nodiscard]] Result<void> check_order(const Pending& pending) const {
     if (request_.allow_out_of_order || pending.decision.source == StageSource::kNoStatements) return {};
     const StepId& id = pending.migration->id;
-    const auto above = applied_.upper_bound(id);
+    const AppliedStep* highest_step = nullptr;
+    bool all_pre_deploy = true;
+    for (auto above = applied_.upper_bound(id); above != applied_.end(); ++above) {
+      if (is_repeatable(above->first)) continue;  // those come after all that have numbers, whenever they ran
+      highest_step = above->second;
+      all_pre_deploy = all_pre_deploy && above->second->stage == Stage::kPreDeploy;
+    }
     // A pre-deploy plan left it out, and went on: then all that is applied above it is pre-deploy.
-    const bool was_held_back =
-        pending.decision.stage == Stage::kPostDeploy &&
-        std::all_of(above, applied_.end(), [](const auto& entry) { return entry.second->stage == Stage::kPreDeploy; });
-    if (above == applied_.end() || was_held_back) return {};
-    const StepId& highest = applied_.rbegin()->second->id;
+    const bool was_held_back = pending.decision.stage == Stage::kPostDeploy && all_pre_deploy;
+    if (highest_step == nullptr || was_held_back) return {};
+    const StepId& highest = highest_step->id;
     return refuse("OUT_OF_ORDER",
                   pending.migration->up.path + ": migration " + id.value + " is not applied, but lies below " +
                       highest.value +
@@ -254,6 +273,7 @@ class Planner {
     std::vector<const Migration*> left;  // still applied afterwards, among those that were to be reverted
     for (auto entry = applied_.end(); entry != floor;) {
       --entry;
+      if (is_repeatable(entry->first)) continue;  // has no way back: its next text replaces it
       if (auto done = revert(*entry->second, left); !done) return done;
     }
     return {};

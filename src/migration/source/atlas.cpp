@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "migration/source/formats.h"
 #include "migration/source/markers.h"
+#include "migration/sql/statements.h"
 
 namespace syzygy {
 namespace {
@@ -165,6 +166,9 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
     auto migration = read_sections(file, dialect, *named, sections);
     if (!migration) return std::unexpected(migration.error());
     if (const auto hash = hashes.find(file.name); hash != hashes.end()) migration->checksum = hash->second;
+    const auto statements = split_statements(dialect, migration->up.text, migration->up.path);
+    if (!statements) return std::unexpected(statements.error());
+    migration->statements = statements->size();
     migrations.push_back(std::move(*migration));
   }
   return migrations;

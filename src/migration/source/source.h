@@ -44,9 +44,10 @@ struct Migration {
   Script up;
   std::optional<Script> down;
   std::optional<std::vector<StepId>> depends;  // -- syzygy:depends; nullopt: not said. Ids as the directory spells them
-  bool repeatable = false;  // Flyway's R__: each text of it is a migration of its own, after all that have numbers
-  std::string script;       // its file as its tool's history names it; empty: nobody asks
-  std::string checksum;     // as its tool's history has it (Flyway, Atlas)
+  bool repeatable = false;     // Flyway's R__: each text of it is a migration of its own, after all that have numbers
+  std::string script;          // its file as its tool's history names it; empty: nobody asks
+  std::string checksum;        // as its tool's history has it (Flyway, Atlas)
+  std::size_t statements = 0;  // as its tool's history counts them (Atlas)
 
   friend bool operator==(const Migration&, const Migration&) = default;
 };

@@ -24,21 +24,13 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
     if (!fence) return std::unexpected(fence.error());
     auto snap = read_snapshot({});
     if (!snap) return std::unexpected(snap.error());
-    if (!snap->applied.empty()) {
-      db_->rollback();
-      return Result<Adoption>{std::unexpected(
-          refused("HISTORY_NOT_EMPTY", describe() + " has a history of its own already (" +
-                                           std::to_string(snap->applied.size()) + " steps, the last " +
-                                           snap->applied.back().step.id.value + "): there is nothing to adopt."))};
-    }
+    if (!snap->applied.empty()) return adopt_more(*snap, directory, at, who);
     auto steps = plan_adoption(snap->foreign, directory, at);
     if (!steps) {
       db_->rollback();
       return Result<Adoption>{std::unexpected(steps.error())};
     }
     Adoption adoption;
-    const auto theirs = std::ranges::find_if(
-        snap->foreign, [](const ForeignHistory& one) { return one.tool == "golang-migrate" && one.readable; });
     const auto source =
         std::ranges::find_if(snap->foreign, [](const ForeignHistory& one) { return one.refuses && one.readable; });
     adoption.from = at                              ? "--at " + at->value
@@ -48,10 +40,11 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
       if (auto done = ledger_.write_adopted(step, who); !done) return std::unexpected(done.error());
       adoption.adopted.push_back(step.id);
     }
-    adoption.kept = theirs != snap->foreign.end();
-    if (auto done = ledger_.write_adoption(adoption.kept ? theirs->table : ""); !done) {
-      return std::unexpected(done.error());
-    }
+    // A table that says something else (--at) is not this directory's, or is wrong: it is left alone.
+    adoption.kept =
+        source != snap->foreign.end() && !source->dirty && drift_of(*source, directory, adoption.adopted).empty();
+    auto written = ledger_.write_adoption(adoption.kept ? to_text(KeptTable{source->tool, source->table}) : "");
+    if (!written) return std::unexpected(written.error());
     auto logged = ledger_.write_audit({"adopt", steps->empty() ? StepId{} : steps->back().id,
                                        std::to_string(steps->size()) + " steps from " + adoption.from, std::string(who),
                                        "", Instant{}, snap->claim.token});
@@ -63,6 +56,46 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
   });
   if (!outcome) return std::unexpected(outcome.error());
   return std::move(*outcome);
+}
+
+// What another tool, whose table is kept, did since. REQUIRES: the transaction that holds the fence row; ends it.
+Sql<Result<Adoption>> GuardedTarget::adopt_more(const Snapshot& snap, const std::vector<KnownStep>& directory,
+                                                const std::optional<StepId>& at, std::string_view who) {
+  const auto refuse = [&](Error error) {
+    db_->rollback();
+    return Result<Adoption>{std::unexpected(std::move(error))};
+  };
+  const auto kept = std::ranges::find_if(snap.foreign, [](const ForeignHistory& one) { return one.kept; });
+  std::vector<StepId> applied;
+  for (const AppliedRow& row : snap.applied) applied.push_back(row.step.id);
+  const Drift drift =
+      kept != snap.foreign.end() && kept->readable && !at ? drift_of(*kept, directory, applied) : Drift{};
+  if (drift.empty()) {
+    return refuse(refused("HISTORY_NOT_EMPTY", describe() + " has a history of its own already (" +
+                                                   std::to_string(snap.applied.size()) + " steps, the last " +
+                                                   snap.applied.back().step.id.value +
+                                                   "): there is nothing to adopt."));
+  }
+  if (kept->dirty) return refuse(refused("FOREIGN_DIRTY", left_half_way(*kept) + ", and adopt again."));
+  Adoption adoption;
+  adoption.from = kept->tool + "'s " + kept->table;
+  adoption.kept = true;
+  for (const StepId& id : drift.reverted) {
+    if (auto done = ledger_.write_adopted_revert(id, who); !done) return std::unexpected(done.error());
+    adoption.reverted.push_back(id);
+  }
+  for (const KnownStep& step : drift.applied) {
+    if (auto done = ledger_.write_adopted(step, who); !done) return std::unexpected(done.error());
+    adoption.adopted.push_back(step.id);
+  }
+  auto logged =
+      ledger_.write_audit({"adopt", adoption.adopted.empty() ? adoption.reverted.back() : adoption.adopted.back(),
+                           std::to_string(adoption.adopted.size()) + " steps applied and " +
+                               std::to_string(adoption.reverted.size()) + " reverted by " + kept->tool,
+                           std::string(who), "", Instant{}, snap.claim.token});
+  if (!logged) return std::unexpected(logged.error());
+  if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+  return Result<Adoption>{std::move(adoption)};
 }
 
 Result<std::string> GuardedTarget::accept(const StepId& step, const std::string& content, std::string_view who,

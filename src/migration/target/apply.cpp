@@ -215,25 +215,23 @@ Sql<GuardedTarget::Ended> GuardedTarget::check_history(const Step& step) {
                            : "step " + step.id.value + " is not in the history: there is nothing to revert"}};
 }
 
-Sql<void> GuardedTarget::keep_foreign(const RunInfo& run) {
+Sql<void> GuardedTarget::keep_foreign(const RunInfo& run, const Step& step, Duration took) {
   auto fence = ledger_.fence();
   if (!fence) return std::unexpected(fence.error());
-  if (!fence->has_value() || (*fence)->kept_table.empty()) return {};
-  const std::string& table = (*fence)->kept_table;
-  auto there = db_->has_table(table);
+  const auto kept = fence->has_value() ? kept_table((*fence)->kept_table) : std::nullopt;
+  if (!kept) return {};
+  auto there = db_->has_table(kept->table);
   if (!there) return std::unexpected(there.error());
   if (!*there) return {};  // the other tool was given up, and its table dropped: nothing to keep
   auto applied = ledger_.applied_ids();
   if (!applied) return std::unexpected(applied.error());
-  const ForeignVersion version = foreign_version(run.directory, *applied);
-  if (!version.possible) return {};
-  return ledger_.write_foreign_version(table, version.version);
+  return keep(*db_, *kept, step, run.directory, *applied, took, run.who);
 }
 
 Sql<void> GuardedTarget::write_done(const RunInfo& run, const Step& step, const ApplyOptions& options, Duration took) {
   auto done = ledger_.write_history(run, step, took);
   if (done && options.last) done = ledger_.write_outcome(run, Outcome::kSucceeded);
-  if (done) done = keep_foreign(run);
+  if (done) done = keep_foreign(run, step, took);
   return done;
 }
 

@@ -12,41 +12,59 @@ namespace {
 struct Tool {
   std::string_view tool;
   std::string_view table;
-  std::vector<std::string_view> has;    // columns that it has
-  std::vector<std::string_view> lacks;  // and some that another tool's table of that name has
-  std::string_view applied;             // versions, ascending; {table}. Empty: only its presence is known
+  std::vector<std::string_view> has = {};    // columns that it has
+  std::vector<std::string_view> lacks = {};  // and some that another tool's table of that name has
+  std::string_view applied = {};             // versions, ascending; {table}. Empty: only its presence is known
+  std::string_view baseline = {};            // the version up to which everything counts as applied
+  std::string_view repeatables = {};         // script and checksum
+  std::string_view dirty = {};               // rows of what was left half-way
   bool cumulative = false;
   bool refuses = true;  // a tool whose directories syzygy reads: its history is likely that of this very directory
 };
 
 const std::vector<Tool>& tools() {
   static const std::vector<Tool> known = {
-      {"golang-migrate",
-       "schema_migrations",
-       {"version", "dirty"},
-       {},
-       "select version from {table} order by version",
-       true},
-      {"dbmate", "schema_migrations", {"version"}, {"dirty"}, "select version from {table} order by version"},
-      {"goose",
-       "goose_db_version",
-       {"version_id", "is_applied", "id"},
-       {},
-       "select version_id from {table} g where is_applied and version_id > 0 and id = (select max(id) from {table} h "
-       "where h.version_id = g.version_id) order by version_id"},
-      {"Flyway",
-       "flyway_schema_history",
-       {"installed_rank", "version", "success"},
-       {},
-       "select version from {table} where success and version is not null order by installed_rank"},
-      {"Atlas", "atlas_schema_revisions", {"version"}, {}, "select version from {table} order by version"},
-      {"Django", "django_migrations", {"app", "name"}, {}, "", false, false},
-      {"Alembic", "alembic_version", {"version_num"}, {}, "", false, false},
-      {"Liquibase", "databasechangelog", {}, {}, "", false, false},
-      {"Prisma", "_prisma_migrations", {}, {}, "", false, false},
-      {"sqlx", "_sqlx_migrations", {}, {}, "", false, false},
-      {"Diesel", "__diesel_schema_migrations", {}, {}, "", false, false},
-      {"Knex", "knex_migrations", {}, {}, "", false, false},
+      {.tool = "golang-migrate",
+       .table = "schema_migrations",
+       .has = {"version", "dirty"},
+       .applied = "select version from {table} order by version",
+       .dirty = "select version from {table} where dirty",
+       .cumulative = true},
+      {.tool = "dbmate",
+       .table = "schema_migrations",
+       .has = {"version"},
+       .lacks = {"dirty"},
+       .applied = "select version from {table} order by version"},
+      {.tool = "goose",
+       .table = "goose_db_version",
+       .has = {"version_id", "is_applied", "id"},
+       .applied = "select version_id from {table} g where is_applied and version_id > 0 and id = (select max(id) from "
+                  "{table} h where h.version_id = g.version_id) order by version_id"},
+      {.tool = "Flyway",
+       .table = "flyway_schema_history",
+       .has = {"installed_rank", "version", "type", "script", "checksum", "success"},
+       .applied = "select version from {table} f where success and version is not null and type <> 'BASELINE' and type "
+                  "<> 'DELETE' and type not like 'UNDO%' and installed_rank = (select max(installed_rank) from {table} "
+                  "g where g.version = f.version and g.success) order by installed_rank",
+       .baseline = "select version from {table} where success and type = 'BASELINE' order by installed_rank desc",
+       .repeatables = "select script, checksum from {table} f where success and version is null and type = 'SQL' and "
+                      "installed_rank = (select max(installed_rank) from {table} g where g.version is null and "
+                      "g.script = f.script and g.success)",
+       .dirty = "select version from {table} where not success"},
+      {.tool = "Atlas",
+       .table = "atlas_schema_revisions",
+       .has = {"version", "type", "applied", "total", "hash"},
+       .applied = "select version from {table} where type <> 1 and applied = total and version not like '.%' order by "
+                  "version",
+       .baseline = "select version from {table} where type = 1 order by version desc",
+       .dirty = "select version from {table} where type <> 1 and applied <> total and version not like '.%'"},
+      {.tool = "Django", .table = "django_migrations", .has = {"app", "name"}, .refuses = false},
+      {.tool = "Alembic", .table = "alembic_version", .has = {"version_num"}, .refuses = false},
+      {.tool = "Liquibase", .table = "databasechangelog", .refuses = false},
+      {.tool = "Prisma", .table = "_prisma_migrations", .refuses = false},
+      {.tool = "sqlx", .table = "_sqlx_migrations", .refuses = false},
+      {.tool = "Diesel", .table = "__diesel_schema_migrations", .refuses = false},
+      {.tool = "Knex", .table = "knex_migrations", .refuses = false},
   };
   return known;
 }
@@ -71,6 +89,41 @@ std::unexpected<Error> refusal(std::string reason, std::string message) {
   return failure(ErrorCode::kFailedPrecondition, std::move(reason), std::move(message));
 }
 
+Sql<void> read_rows(Driver& db, const Tool& tool, ForeignHistory& history) {
+  const auto ask = [&](std::string_view sql) -> Sql<Rows> {
+    return sql.empty() ? Rows{} : db.query(replaced(sql, history.table));
+  };
+  auto applied = ask(tool.applied);
+  if (!applied) return std::unexpected(applied.error());
+  for (const Row& row : *applied) history.versions.push_back(row[0]);
+  auto baseline = ask(tool.baseline);
+  if (!baseline) return std::unexpected(baseline.error());
+  if (!baseline->empty()) history.baseline = baseline->front()[0];
+  auto repeatables = ask(tool.repeatables);
+  if (!repeatables) return std::unexpected(repeatables.error());
+  for (const Row& row : *repeatables) history.repeatables.emplace_back(row[0], row[1]);
+  auto dirty = ask(tool.dirty);
+  if (!dirty) return std::unexpected(dirty.error());
+  history.dirty = !dirty->empty();
+  if (history.dirty && !history.cumulative) history.half_way = dirty->front()[0];
+  return {};
+}
+
+// Does the table say that this step is applied?
+bool says_applied(const ForeignHistory& theirs, const KnownStep& step) {
+  if (step.repeatable) {
+    return std::ranges::find(theirs.repeatables, std::pair(step.script, step.checksum)) != theirs.repeatables.end();
+  }
+  if (!theirs.baseline.empty() && compare_ids(step.id.value, theirs.baseline) <= 0) return true;
+  return std::ranges::any_of(theirs.versions, [&](const std::string& version) {
+    return theirs.cumulative ? compare_ids(step.id.value, version) <= 0 : same_id(step.id, StepId{version});
+  });
+}
+
+bool is_number(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 }  // namespace
 
 Sql<std::vector<ForeignHistory>> read_foreign(Driver& db) {
@@ -93,18 +146,22 @@ Sql<std::vector<ForeignHistory>> read_foreign(Driver& db) {
     history.refuses = tool->refuses;
     history.readable = table.readable && !tool->applied.empty();
     if (history.readable) {
-      auto rows = db.query(replaced(tool->applied, table.table));
-      if (!rows) return std::unexpected(rows.error());
-      for (const Row& row : *rows) history.versions.push_back(row[0]);
-      if (contains(table.columns, "dirty")) {
-        auto dirty = db.query("select 1 from " + table.table + " where dirty");
-        if (!dirty) return std::unexpected(dirty.error());
-        history.dirty = !dirty->empty();
-      }
+      if (auto read = read_rows(db, *tool, history); !read) return std::unexpected(read.error());
     }
     histories.push_back(std::move(history));
   }
   return histories;
+}
+
+std::string left_half_way(const ForeignHistory& theirs) {
+  const std::string version = !theirs.half_way.empty()  ? theirs.half_way
+                              : theirs.versions.empty() ? "(none)"
+                                                        : theirs.versions.back();
+  return theirs.tool + " left migration " + version + " half-way: its row in " + theirs.table +
+         " says so. Bring the database into a known state, clear the mark with " +
+         (theirs.tool == "golang-migrate" ? "the tool's own `force`"
+          : theirs.tool == "Flyway"       ? "`flyway repair`"
+                                          : "the tool's own means");
 }
 
 Result<std::vector<KnownStep>> plan_adoption(const std::vector<ForeignHistory>& foreign,
@@ -138,14 +195,11 @@ Result<std::vector<KnownStep>> plan_adoption(const std::vector<ForeignHistory>& 
   }
   const ForeignHistory& theirs = *usable.front();
   if (theirs.dirty) {
-    return refusal("FOREIGN_DIRTY", theirs.tool + " left migration " +
-                                        (theirs.versions.empty() ? "(none)" : theirs.versions.back()) +
-                                        " half-way: its row in " + theirs.table +
-                                        " is marked dirty. Bring the database into a known state, clear the mark with "
-                                        "the tool's own `force`, and adopt again; or say --at ID.");
+    return refusal("FOREIGN_DIRTY", left_half_way(theirs) + ", and adopt again; or say --at ID.");
   }
   for (const std::string& version : theirs.versions) {
     if (find(directory, StepId{version}) != nullptr) continue;
+    if (!theirs.baseline.empty() && compare_ids(version, theirs.baseline) <= 0) continue;
     return refusal("FOREIGN_UNKNOWN_VERSION",
                    theirs.tool + "'s " + theirs.table + " says that " + version +
                        " is applied, and the migrations directory has no such migration: an "
@@ -153,12 +207,99 @@ Result<std::vector<KnownStep>> plan_adoption(const std::vector<ForeignHistory>& 
   }
   std::vector<KnownStep> adopted;
   for (const KnownStep& step : directory) {
-    const bool applied = std::ranges::any_of(theirs.versions, [&](const std::string& version) {
-      return theirs.cumulative ? compare_ids(step.id.value, version) <= 0 : same_id(step.id, StepId{version});
-    });
-    if (applied) adopted.push_back(step);
+    if (says_applied(theirs, step)) adopted.push_back(step);
   }
   return adopted;
+}
+
+Drift drift_of(const ForeignHistory& kept, const std::vector<KnownStep>& directory,
+               const std::vector<StepId>& applied) {
+  std::set<std::string> ours;
+  for (const StepId& id : applied) ours.insert(step_key(id));
+  Drift drift;
+  if (kept.cumulative) {
+    const ForeignVersion can_say = foreign_version(directory, applied);
+    const std::optional<std::string> says =
+        kept.versions.empty() ? std::nullopt : std::optional(step_key(StepId{kept.versions.back()}));
+    if (can_say.possible && says == can_say.version) return drift;
+    const bool ours_too = says && ours.contains(*says);
+    if (says && !ours_too && find(directory, StepId{*says}) == nullptr) return drift;  // a newer image's
+    // It stayed behind when what is applied was no prefix.
+    if (!can_say.possible && (ours_too || !says)) return drift;
+  }
+  for (const KnownStep& step : directory) {
+    const bool theirs = says_applied(kept, step);
+    const bool here = ours.contains(step_key(step.id));
+    if (theirs && !here) drift.applied.push_back(step);
+    if (here && !theirs && !step.repeatable && is_number(step_key(step.id).substr(0, 1))) {
+      const bool stays_in_a_gap = kept.cumulative && !foreign_version(directory, applied).possible;
+      if (!stays_in_a_gap) drift.reverted.push_back(step.id);
+    }
+  }
+  return drift;
+}
+
+std::string to_text(const KeptTable& kept) { return kept.tool + " " + kept.table; }
+
+std::optional<KeptTable> kept_table(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  const auto space = text.find(' ');
+  // As the first version spelled it, which kept no other.
+  if (space == std::string_view::npos) return KeptTable{"golang-migrate", std::string(text)};
+  return KeptTable{std::string(text.substr(0, space)), std::string(text.substr(space + 1))};
+}
+
+Sql<void> keep(Driver& db, const KeptTable& kept, const Step& step, const std::vector<KnownStep>& directory,
+               const std::vector<StepId>& applied, Duration took, const std::string& who) {
+  const auto write = [&](const std::string& sql, const std::vector<std::string>& params) -> Sql<void> {
+    auto rows = db.query(replaced(sql, kept.table), params);
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    return {};
+  };
+  const bool up = step.direction == Direction::kUp;
+  if (kept.tool == "golang-migrate") {
+    const ForeignVersion version = foreign_version(directory, applied);
+    if (!version.possible) return {};
+    if (auto gone = write("delete from {table}", {}); !gone || !version.version) return gone;
+    return write("insert into {table} (version, dirty) values ($1, false)", {*version.version});
+  }
+  const KnownStep* found = find(directory, step.id);
+  const KnownStep known = found != nullptr ? *found : KnownStep{step.id, step.content};
+  if (kept.tool == "goose") {
+    const std::string version = step_key(known.id);
+    if (!is_number(version)) return {};
+    if (auto gone = write("delete from {table} where version_id = $1", {version}); !gone || !up) return gone;
+    return write("insert into {table} (version_id, is_applied) values ($1, true)", {version});
+  }
+  if (kept.tool == "dbmate") {
+    if (auto gone = write("delete from {table} where version = $1", {known.id.value}); !gone || !up) return gone;
+    return write("insert into {table} (version) values ($1)", {known.id.value});
+  }
+  if (kept.tool == "Flyway") {
+    if (known.checksum.empty()) return {};  // the directory is not Flyway's any more
+    if (!up) return write("delete from {table} where version = $1", {known.id.value});
+    std::string description = known.name;
+    std::ranges::replace(description, '_', ' ');
+    std::vector<std::string> params{description, known.script, known.checksum, who.substr(0, 100),
+                                    std::to_string(took.count())};
+    if (!known.repeatable) params.push_back(known.id.value);
+    return write(
+        "insert into {table} (installed_rank, version, description, type, script, checksum, installed_by, "
+        "execution_time, success) select coalesce(max(installed_rank), 0) + 1, " +
+            std::string(known.repeatable ? "null" : "$6") +
+            ", $1, 'SQL', $2, cast($3 as integer), $4, cast($5 as integer), true from {table}",
+        params);
+  }
+  if (kept.tool == "Atlas") {
+    if (known.checksum.empty()) return {};
+    if (auto gone = write("delete from {table} where version = $1", {known.id.value}); !gone || !up) return gone;
+    const std::string count = std::to_string(known.statements);
+    return write(
+        "insert into {table} (version, description, type, applied, total, executed_at, execution_time, hash, "
+        "operator_version) values ($1, $2, 2, $3, $4, current_timestamp, $5, $6, 'Syzygy')",
+        {known.id.value, known.name, count, count, std::to_string(took.count() * 1'000'000), known.checksum});
+  }
+  return {};
 }
 
 ForeignVersion foreign_version(const std::vector<KnownStep>& directory, const std::vector<StepId>& applied) {
@@ -170,7 +311,7 @@ ForeignVersion foreign_version(const std::vector<KnownStep>& directory, const st
   if (!keys.empty()) return {};
   if (prefix == 0) return {true, std::nullopt};
   const std::string version = step_key(directory[prefix - 1].id);
-  if (!std::ranges::all_of(version, [](char c) { return c >= '0' && c <= '9'; })) return {};
+  if (!is_number(version)) return {};
   return {true, version};
 }
 

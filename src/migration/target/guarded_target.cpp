@@ -99,7 +99,10 @@ Sql<Snapshot> GuardedTarget::read_snapshot(const RoundId& round) {
     if (!foreign) return std::unexpected(foreign.error());
     snap.foreign = std::move(*foreign);
     if (fence->has_value()) {
-      for (ForeignHistory& history : snap.foreign) history.kept = history.table == (*fence)->kept_table;
+      const auto kept = kept_table((*fence)->kept_table);
+      for (ForeignHistory& history : snap.foreign) {
+        history.kept = kept && history.table == kept->table && history.tool == kept->tool;
+      }
     }
     return snap;
   }
@@ -201,8 +204,9 @@ std::vector<Finding> GuardedTarget::diagnose() {
     std::string seen;
     for (const ForeignHistory& history : snap->foreign) {
       seen += (seen.empty() ? "" : ", ") + history.tool + "'s " + history.table +
-              (history.kept ? " (kept up to date)" : "");
+              (history.kept ? " (kept together with Syzygy's)" : "");
     }
+    if (const std::string stays = kept_table_stays(*snap); !stays.empty()) seen += "; " + stays;
     findings.push_back({"other tools' history", true, seen.empty() ? "none" : seen, ""});
   }
   if (!snap->claim.ended) {

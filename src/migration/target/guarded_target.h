@@ -55,6 +55,8 @@ class GuardedTarget final : public Target {
   template <class T>
   Result<T> reading(std::string_view doing, const std::function<Sql<T>()>& call);
   Sql<Snapshot> read_snapshot(const RoundId& round);  // REQUIRES: a transaction
+  Sql<Result<Adoption>> adopt_more(const Snapshot& snap, const std::vector<KnownStep>& directory,
+                                   const std::optional<StepId>& at, std::string_view who);
 
   // ---- claim.cpp
   struct NotGiven {  // somebody is in the way; nothing is held
@@ -113,7 +115,7 @@ class GuardedTarget final : public Target {
 
   Sql<Ended> check_history(const Step& step);
   Sql<void> write_done(const RunInfo& run, const Step& step, const ApplyOptions& options, Duration took);
-  Sql<void> keep_foreign(const RunInfo& run);
+  Sql<void> keep_foreign(const RunInfo& run, const Step& step, Duration took);
   ApplyResult result_of(const Refused& refused, const PlannedStep& step, bool nothing_left);
 
   TargetOptions options_;

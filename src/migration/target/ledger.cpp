@@ -371,11 +371,21 @@ Sql<void> Ledger::write_history(const RunInfo& run, const Step& step, Duration t
                          std::string(to_string(step.stage)), step.content, run.who, std::to_string(took.count()),
                          run.round.value, text_of(run.token)});
   if (!rows) return std::unexpected(rows.error());
-  if (step.direction == Direction::kUp) return {};
+  const std::string& seq = rows->front()[0];
+  if (step.direction == Direction::kUp) {
+    // "R__views@5d41402abc4b": what stood of R__views until now does not any more.
+    const auto at = step.id.value.find('@');
+    if (!step.id.value.starts_with("R__") || at == std::string::npos) return {};
+    const std::string key = step_key(step.id);
+    return write("update " + t("history") +
+                     " set reverted_by = $4 where application = $1 and direction = 'up' and reverted_by is null and "
+                     "key <> $2 and substr(key, 1, length($3)) = $3",
+                 {application_, key, key.substr(0, key.find('@') + 1), seq});
+  }
   return write(
       "update " + t("history") +
           " set reverted_by = $3 where application = $1 and key = $2 and direction = 'up' and reverted_by is null",
-      {application_, step_key(step.id), rows->front()[0]});
+      {application_, step_key(step.id), seq});
 }
 
 Sql<void> Ledger::write_outcome(const RunInfo& run, Outcome outcome) {
@@ -391,6 +401,19 @@ Sql<void> Ledger::write_adopted(const KnownStep& step, std::string_view who) {
                    "values ($1, $2, $3, 'up', '', $4, $5, " +
                    db_.now() + ", 0, '', 0, true)",
                {application_, step.id.value, step_key(step.id), step.content, std::string(who)});
+}
+
+Sql<void> Ledger::write_adopted_revert(const StepId& id, std::string_view who) {
+  auto rows = db_.query("insert into " + t("history") +
+                            " (application, step, key, direction, stage, content, who, at, took_ms, round, token, "
+                            "adopted) values ($1, $2, $3, 'down', '', '', $4, " +
+                            db_.now() + ", 0, '', 0, true) returning seq",
+                        {application_, id.value, step_key(id), std::string(who)});
+  if (!rows) return std::unexpected(rows.error());
+  return write(
+      "update " + t("history") +
+          " set reverted_by = $3 where application = $1 and key = $2 and direction = 'up' and reverted_by is null",
+      {application_, step_key(id), rows->front()[0]});
 }
 
 Sql<void> Ledger::write_adoption(const std::string& kept_table) {
@@ -411,11 +434,6 @@ Sql<void> Ledger::write_audit(const AuditEntry& entry) {
           "$4, $5, $6, $7, " +
           db_.now() + ")",
       {application_, entry.what, entry.step.value, entry.detail, entry.who, entry.reason, text_of(entry.token)});
-}
-
-Sql<void> Ledger::write_foreign_version(const std::string& table, const std::optional<std::string>& version) {
-  if (auto gone = write("delete from " + table); !gone || !version) return gone;
-  return write("insert into " + table + " (version, dirty) values ($1, false)", {*version});
 }
 
 }  // namespace syzygy::migration

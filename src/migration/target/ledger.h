@@ -59,15 +59,14 @@ class Ledger {
   Sql<void> write_begun(const RunInfo& run, const Step& step);
   Sql<void> forget_begun(const StepId& id);
   Sql<void> write_begun_failed(const StepId& id, std::string_view words);
-  // The step's row; a down also takes back the up that stood.
+  // The step's row; a down also takes back the up that stood, and a new text of a repeatable one the text before.
   Sql<void> write_history(const RunInfo& run, const Step& step, Duration took);
   Sql<void> write_outcome(const RunInfo& run, Outcome outcome);
   Sql<void> write_adopted(const KnownStep& step, std::string_view who);
+  Sql<void> write_adopted_revert(const StepId& id, std::string_view who);
   Sql<void> write_adoption(const std::string& kept_table);
   Sql<void> write_content(const StepId& id, const std::string& content);
   Sql<void> write_audit(const AuditEntry& entry);
-  // golang-migrate's single row; nullopt: no migration is applied.
-  Sql<void> write_foreign_version(const std::string& table, const std::optional<std::string>& version);
 
  private:
   Sql<std::optional<Fence>> read_fence(const std::string& suffix);

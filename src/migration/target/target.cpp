@@ -5,6 +5,7 @@
 
 #include "base/name.h"
 #include "migration/target/driver.h"
+#include "migration/target/foreign.h"
 #include "migration/target/guarded_target.h"
 
 namespace syzygy::migration {
@@ -40,7 +41,10 @@ Result<std::unique_ptr<Driver>> make_driver(const std::string& url, const Target
 std::vector<KnownStep> known_steps(const std::vector<Migration>& directory) {
   std::vector<KnownStep> steps;
   steps.reserve(directory.size());
-  for (const Migration& migration : directory) steps.push_back({migration.id, migration.up.content});
+  for (const Migration& migration : directory) {
+    steps.push_back({migration.id, migration.up.content, migration.name, migration.script, migration.checksum,
+                     migration.statements, migration.repeatable});
+  }
   return steps;
 }
 
@@ -106,19 +110,62 @@ std::string session_name(const RoundId& round, Token token) {
   return ("syzygy:" + printable(round.value, 64)).substr(0, kNameBytesMax - tail.size()) + tail;
 }
 
-std::optional<Error> refuses_unadopted(const Snapshot& snapshot) {
+std::optional<Error> refuses_unadopted(const Snapshot& snapshot, const std::vector<KnownStep>& directory) {
+  const auto refuse = [](const ForeignHistory& theirs, std::string reason, std::string message) {
+    return Error{ErrorCode::kFailedPrecondition,
+                 std::move(reason),
+                 std::move(message),
+                 {{"tool", theirs.tool}, {"table", theirs.table}},
+                 std::nullopt};
+  };
+  for (const ForeignHistory& kept : snapshot.foreign) {
+    if (!kept.kept || !kept.readable || directory.empty()) continue;
+    if (kept.dirty) return refuse(kept, "FOREIGN_DIRTY", left_half_way(kept) + ", and try again.");
+    std::vector<StepId> applied;
+    for (const AppliedRow& row : snapshot.applied) applied.push_back(row.step.id);
+    const Drift drift = drift_of(kept, directory, applied);
+    if (drift.empty()) continue;
+    const auto list = [](const auto& steps, auto id_of) {
+      std::string ids;
+      for (std::size_t i = 0; i < steps.size() && i < 6; ++i) ids += (i > 0 ? ", " : "") + id_of(steps[i]);
+      return steps.size() > 6 ? ids + ", ..." : ids;
+    };
+    std::string what;
+    if (!drift.applied.empty()) {
+      what = "has applied " + list(drift.applied, [](const KnownStep& step) { return step.id.value; });
+    }
+    if (!drift.reverted.empty()) {
+      what += (what.empty() ? "" : " and ") + std::string("has reverted ") +
+              list(drift.reverted, [](const StepId& id) { return id.value; });
+    }
+    return refuse(kept, "HISTORY_NOT_ADOPTED",
+                  kept.tool + " " + what + " by itself (" + kept.table +
+                      "), and Syzygy's history does not know of it. Take that over with: syzygy history adopt.");
+  }
   if (!snapshot.applied.empty() || snapshot.adopted) return std::nullopt;
   const auto theirs = std::ranges::find_if(snapshot.foreign, [](const ForeignHistory& one) { return one.refuses; });
   if (theirs == snapshot.foreign.end()) return std::nullopt;
-  return Error{ErrorCode::kFailedPrecondition,
-               "HISTORY_NOT_ADOPTED",
-               "This database has the history of " + theirs->tool + " (" + theirs->table +
-                   "), and Syzygy's own is empty: everything would be applied once more. Take it over with: syzygy "
-                   "history adopt" +
-                   (theirs->readable ? "" : " --at ID") +
-                   " (or, if that table is another application's: syzygy history adopt --at zero).",
-               {{"tool", theirs->tool}, {"table", theirs->table}},
-               std::nullopt};
+  return refuse(*theirs, "HISTORY_NOT_ADOPTED",
+                "This database has the history of " + theirs->tool + " (" + theirs->table +
+                    "), and Syzygy's own is empty: everything would be applied once more. Take it over with: syzygy "
+                    "history adopt" +
+                    (theirs->readable ? "" : " --at ID") +
+                    " (or, if that table is another application's: syzygy history adopt --at zero).");
+}
+
+std::string kept_table_stays(const Snapshot& snapshot) {
+  const AppliedRow* last = nullptr;
+  for (const AppliedRow& row : snapshot.applied) {
+    if (last == nullptr || compare_ids(row.step.id.value, last->step.id.value) > 0) last = &row;
+  }
+  for (const ForeignHistory& kept : snapshot.foreign) {
+    if (!kept.kept || !kept.cumulative || last == nullptr) continue;
+    const std::string says = kept.versions.empty() ? "none" : kept.versions.back();
+    if (same_id(StepId{says}, last->step.id)) continue;
+    return kept.tool + "'s " + kept.table + " stays at " + says + " until what lies below " + last->step.id.value +
+           " is applied as well: its single row cannot say what is";
+  }
+  return "";
 }
 
 Error to_error(const SqlError& error, const Driver& driver, std::string_view doing) {

@@ -52,6 +52,12 @@ struct TargetOptions {
 struct KnownStep {
   StepId id;
   std::string content;  // of the up direction
+  // What the other tool's own row of it would say; empty where the directory is not that tool's.
+  std::string name = {};      // "add_email"
+  std::string script = {};    // "V4__add_email.sql"
+  std::string checksum = {};  // Flyway's, Atlas'
+  std::size_t statements = 0;
+  bool repeatable = false;
 };
 std::vector<KnownStep> known_steps(const std::vector<Migration>& directory);
 
@@ -119,14 +125,17 @@ struct ClaimRow {
 
 // Another tool's history table in this database.
 struct ForeignHistory {
-  std::string tool;                   // "golang-migrate", "goose", "dbmate", "Flyway", ...
-  std::string table;                  // as it is to be named in SQL
-  std::vector<std::string> versions;  // applied, ascending; golang-migrate has one, the highest
-  bool cumulative = false;            // one version stands for itself and everything below
-  bool dirty = false;                 // the other tool left a migration half-way
-  bool kept = false;                  // adopted: we write it together with ours where it can say what happened
-  bool readable = true;               // false: only its presence is known (adopt --at is the way)
-  bool refuses = true;                // `migrate` refuses beside it while ours is empty (refuses_unadopted)
+  std::string tool;                        // "golang-migrate", "goose", "dbmate", "Flyway", ...
+  std::string table;                       // as it is to be named in SQL
+  std::vector<std::string> versions = {};  // applied, ascending; golang-migrate has one, the highest
+  bool cumulative = false;                 // one version stands for itself and everything below
+  bool dirty = false;                      // the other tool left a migration half-way
+  bool kept = false;                       // adopted: we write it together with ours where it can say what happened
+  bool readable = true;                    // false: only its presence is known (adopt --at is the way)
+  bool refuses = true;                     // `migrate` refuses beside it while ours is empty (refuses_unadopted)
+  std::string baseline = {};               // everything up to this version counts as applied; empty: none
+  std::vector<std::pair<std::string, std::string>> repeatables = {};  // Flyway's R__: script and checksum
+  std::string half_way = {};  // the dirty one, where the table says it beside `versions`
 };
 
 inline constexpr std::size_t kRecentMax = 256;
@@ -308,8 +317,9 @@ using BreakGlassResult = std::variant<BreakGlassStarted, ClaimBlocked, ClaimCanc
 
 struct Adoption {
   std::vector<StepId> adopted;
-  std::string from;   // "golang-migrate's schema_migrations", or "--at 0040"
-  bool kept = false;  // theirs is written together with ours from now on
+  std::vector<StepId> reverted;  // a kept table said so, since the other tool had gone back
+  std::string from;              // "golang-migrate's schema_migrations", or "--at 0040"
+  bool kept = false;             // theirs is written together with ours from now on
 };
 
 // What `doctor` finds; `next` is a command to type, or empty.
@@ -373,9 +383,10 @@ class Target {
                                              std::stop_token stop) = 0;
   virtual Result<void> break_glass_end() = 0;
 
-  // Takes over what another tool applied: from its table, or (`at`) everything of `directory` up to that id. Refuses
-  // where our own history is not empty. Errors: FOREIGN_DIRTY, FOREIGN_UNKNOWN_VERSION, NOTHING_TO_ADOPT,
-  // HISTORY_NOT_EMPTY, STEP_UNKNOWN.
+  // Takes over what another tool applied: from its table, or (`at`) everything of `directory` up to that id. Where its
+  // table is kept and the tool has run since, what it did meanwhile; else refuses where our own history is not empty.
+  // From an adoption that agrees with its table on, that table is written together with ours. Errors: FOREIGN_DIRTY,
+  // FOREIGN_UNKNOWN_VERSION, NOTHING_TO_ADOPT, HISTORY_NOT_EMPTY, STEP_UNKNOWN.
   virtual Result<Adoption> adopt(const std::vector<KnownStep>& directory, const std::optional<StepId>& at,
                                  std::string_view who) = 0;
   // The file of an applied step was changed, and that is well. Gives the checksum that stood. Errors: STEP_UNKNOWN.
@@ -408,8 +419,11 @@ std::string without_password(const std::string& url);
 // The application_name of the sessions of a wrapped tool: at most 63 bytes, naming round and token.
 std::string session_name(const RoundId& round, Token token);
 
-// The command that adopts what another tool applied, for the error that `migrate` gives while ours is empty and theirs
-// stands; nullopt where there is nothing to adopt.
-std::optional<Error> refuses_unadopted(const Snapshot& snapshot);
+// The error that `migrate` gives, with the command that adopts: another tool's history stands and ours is empty, or its
+// table is kept and (seen only where the directory is given) the tool has run since. nullopt: nothing to adopt.
+std::optional<Error> refuses_unadopted(const Snapshot& snapshot, const std::vector<KnownStep>& directory = {});
+
+// "golang-migrate's public.schema_migrations stays at 3: ...", where a kept table cannot say what is applied; else "".
+std::string kept_table_stays(const Snapshot& snapshot);
 
 }  // namespace syzygy::migration

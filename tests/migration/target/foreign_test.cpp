@@ -67,6 +67,65 @@ TEST(Foreign, OneNumberCanSayOnlyAPrefix) {
   EXPECT_FALSE(foreign_version(directory({"a"}), steps({"a"})).possible);  // not a number
 }
 
+KnownStep repeatable(const std::string& script, const std::string& checksum) {
+  return {StepId{script + "@" + checksum}, "", "", script, checksum, 0, true};
+}
+
+std::string text(const Drift& drift) {
+  std::string text;
+  for (const KnownStep& step : drift.applied) text += "+" + step.id.value;
+  for (const StepId& id : drift.reverted) text += "-" + id.value;
+  return text;
+}
+
+TEST(Foreign, ABaselineStandsForEverythingUpToIt) {
+  ForeignHistory flyway{"Flyway", "t", {"3"}};
+  flyway.baseline = "2";
+  EXPECT_EQ(adopted(plan_adoption({flyway}, directory({"1", "2", "3", "4"}), std::nullopt)), "1 2 3");
+  EXPECT_EQ(adopted(plan_adoption({flyway}, directory({"3", "4"}), std::nullopt)), "3");
+}
+
+TEST(Foreign, ARepeatableCountsWithThisTextOnly) {
+  ForeignHistory flyway{"Flyway", "t", {"1"}};
+  flyway.repeatables = {{"R__a.sql", "7"}, {"R__b.sql", "8"}};
+  std::vector<KnownStep> all = directory({"1"});
+  all.push_back(repeatable("R__a.sql", "7"));
+  all.push_back(repeatable("R__b.sql", "9"));
+  EXPECT_EQ(adopted(plan_adoption({flyway}, all, std::nullopt)), "1 R__a.sql@7");
+}
+
+TEST(Foreign, DriftIsWhatTheToolDidByItself) {
+  const auto four = directory({"1", "2", "3", "4"});
+  const auto list = [&](const std::vector<std::string>& theirs, const std::vector<std::string>& ours) {
+    return text(drift_of({"goose", "t", theirs}, four, steps(ours)));
+  };
+  EXPECT_EQ(list({"1", "3"}, {"1", "3"}), "");
+  EXPECT_EQ(list({"1", "2", "3"}, {"1", "3"}), "+2");
+  EXPECT_EQ(list({"1"}, {"1", "3"}), "-3");
+  EXPECT_EQ(list({"1", "4"}, {"1", "3"}), "+4-3");
+  EXPECT_EQ(list({"1", "9"}, {"1"}), "");       // a newer image's
+  EXPECT_EQ(list({"1", "9"}, {"1", "9"}), "");  // which ours knows of
+  const auto row = [&](const std::string& theirs, const std::vector<std::string>& ours) {
+    ForeignHistory golang{"golang-migrate", "t", {}, true};
+    if (!theirs.empty()) golang.versions = {theirs};
+    return text(drift_of(golang, four, steps(ours)));
+  };
+  EXPECT_EQ(row("2", {"1", "2"}), "");
+  EXPECT_EQ(row("3", {"1", "2"}), "+3");
+  EXPECT_EQ(row("1", {"1", "2", "3"}), "-2-3");
+  EXPECT_EQ(row("", {"1", "2"}), "-1-2");
+  EXPECT_EQ(row("1", {"1", "3"}), "");      // stayed behind at a gap
+  EXPECT_EQ(row("4", {"1", "3"}), "+2+4");  // and went on by itself
+  EXPECT_EQ(row("9", {"1", "2"}), "");      // a newer image's
+}
+
+TEST(Foreign, AKeptTableIsSpelledWithItsTool) {
+  EXPECT_EQ(kept_table(to_text({"goose", "public.goose_db_version"}))->tool, "goose");
+  EXPECT_EQ(kept_table(to_text({"goose", "public.goose_db_version"}))->table, "public.goose_db_version");
+  EXPECT_EQ(kept_table("public.schema_migrations")->tool, "golang-migrate");
+  EXPECT_FALSE(kept_table("").has_value());
+}
+
 struct Theirs {
   std::string tool;
   std::string sql;
@@ -93,9 +152,19 @@ TEST(Foreign, RecognisesTheToolsByTheirTables) {
        {"1"},
        true},
       {"Flyway",
-       "create table flyway_schema_history (installed_rank integer not null, version varchar(50), description "
-       "varchar(200), success boolean not null); insert into flyway_schema_history values (1, '1', 'a', true), "
-       "(2, '2', 'b', false), (3, null, 'view', true)",
+       "create table flyway_schema_history (installed_rank integer not null primary key, version varchar(50), "
+       "description varchar(200) not null, type varchar(20) not null, script varchar(1000) not null, checksum integer, "
+       "installed_by varchar(100) not null, execution_time integer not null, success boolean not null); "
+       "insert into flyway_schema_history values (1, '1', 'a', 'SQL', 'V1__a.sql', 7, 'x', 0, true), "
+       "(2, '2', 'b', 'SQL', 'V2__b.sql', 7, 'x', 0, false), (3, null, 'view', 'SQL', 'R__view.sql', 7, 'x', 0, true), "
+       "(4, '3', 'c', 'SQL', 'V3__c.sql', 7, 'x', 0, true), (5, '3', 'c', 'UNDO_SQL', 'U3__c.sql', 7, 'x', 0, true)",
+       {"1"},
+       true},
+      {"Atlas",
+       "create table atlas_schema_revisions (version varchar(99) not null primary key, description varchar(99), type "
+       "bigint not null, applied bigint not null, total bigint not null, hash varchar(99) not null); insert into "
+       "atlas_schema_revisions values ('.atlas_cloud_identifier', '', 2, 0, 0, ''), ('1', 'a', 2, 3, 3, 'x'), ('2', "
+       "'b', 2, 1, 3, 'x')",
        {"1"},
        true},
       {"Django",
