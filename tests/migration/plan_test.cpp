@@ -20,6 +20,7 @@ using testing::Not;
 
 constexpr const char* kAdd = "CREATE TABLE a (x int);";
 constexpr const char* kDrop = "DROP TABLE b;";
+constexpr const char* kDropOfA = "ALTER TABLE a DROP COLUMN y;";  // names what kAdd names
 
 Script script(std::string text, std::string path) {
   Script script;
@@ -128,17 +129,19 @@ TEST(MigrationPlan, PreDeployHoldsPostDeployBackAndSaysWhy) {
 }
 
 TEST(MigrationPlan, PreDeployThatDependsOnOneLeftOutIsAmbiguous) {
-  const std::vector all{migration("1", kDrop), migration("2", kAdd)};
+  const std::vector all{migration("1", kDropOfA), migration("2", kAdd)};
   const auto error = refusal(all, {}, request(PlanStage::kPreDeploy));
   EXPECT_EQ(error.reason, "PLAN_AMBIGUOUS");
-  EXPECT_THAT(error.message,
-              AllOf(HasSubstr("2 (pre_deploy, inferred: creates table a (m/2_x.sql:1:1))"),
-                    HasSubstr("1 (post_deploy, inferred: drops table b (m/1_x.sql:1:1))"), HasSubstr("--pre-deploy"),
-                    HasSubstr("-- syzygy:depends"), HasSubstr("-- syzygy:stage"), HasSubstr("--to 1")));
+  EXPECT_THAT(
+      error.message,
+      AllOf(HasSubstr("2 (pre_deploy, inferred: creates table a (m/2_x.sql:1:1))"),
+            HasSubstr("1 (post_deploy, inferred: drops column y of table a (m/1_x.sql:1:1)) (both name table a)"),
+            HasSubstr("--pre-deploy"), HasSubstr("-- syzygy:depends"), HasSubstr("-- syzygy:stage"),
+            HasSubstr("--to 1")));
 }
 
 TEST(MigrationPlan, AGivenStageIsNamedAsGiven) {
-  std::vector all{migration("1", kDrop), migration("2", kAdd)};
+  std::vector all{migration("1", kDropOfA), migration("2", kAdd)};
   all[0].up.stage = Stage::kPostDeploy;
   all[0].up.stage_line = 1;
   const auto error = refusal(all, {}, request(PlanStage::kPreDeploy));
@@ -146,7 +149,7 @@ TEST(MigrationPlan, AGivenStageIsNamedAsGiven) {
 }
 
 TEST(MigrationPlan, DependsSetsAMigrationFree) {
-  const std::vector all{migration("1", kDrop), depending(migration("2", kAdd), {})};
+  const std::vector all{migration("1", kDropOfA), depending(migration("2", kAdd), {})};
   const auto made = plan(all, {}, request(PlanStage::kPreDeploy));
   EXPECT_THAT(ids(made), ElementsAre("2"));
   EXPECT_THAT(held(made), ElementsAre("1"));
@@ -164,8 +167,8 @@ TEST(MigrationPlan, DependenceGoesThroughOthers) {
 TEST(MigrationPlan, WithoutStatementsAMigrationBlocksNothing) {
   const std::vector all{migration("1", "-- nothing"), migration("2", kAdd), migration("3", kDrop), migration("4", "")};
   const auto made = plan(all, {}, request(PlanStage::kPreDeploy));
-  EXPECT_THAT(ids(made), ElementsAre("1", "2"));
-  EXPECT_THAT(held(made), ElementsAre("3", "4"));
+  EXPECT_THAT(ids(made), ElementsAre("1", "2", "4"));
+  EXPECT_THAT(held(made), ElementsAre("3"));
   EXPECT_THAT(made.steps[0].statements, IsEmpty());
   EXPECT_EQ(made.steps[0].step.stage, Stage::kPreDeploy);
   EXPECT_EQ(plan(all, {applied(all[1])}, request(PlanStage::kPostDeploy)).steps.front().step.stage, Stage::kPostDeploy);
@@ -318,7 +321,7 @@ TEST(RevertPlan, AMarkerInTheDownPartIsTheRevertsOwnStage) {
 }
 
 TEST(RevertPlan, LeavesNoAppliedChildOnAnUnappliedParent) {
-  const std::vector all{migration("1", kDrop), migration("2", kAdd)};
+  const std::vector all{migration("1", kDropOfA), migration("2", kAdd)};
   const std::vector history{applied(all[0], Stage::kPostDeploy), applied(all[1], Stage::kPreDeploy)};
   const auto error = refusal(all, history, revert_to("zero", PlanStage::kPreDeploy));
   EXPECT_EQ(error.reason, "REVERT_LEAVES_CHILD");
@@ -331,7 +334,7 @@ TEST(RevertPlan, LeavesNoAppliedChildOnAnUnappliedParent) {
 
 TEST(RevertPlan, WithoutStatementsItStaysUnderItsChild) {
   // 2, added before the deployment, is reverted after it; 1 has no stage, and goes with it.
-  const std::vector all{migration("1", "", ""), migration("2", kAdd)};
+  const std::vector all{migration("1", "", ""), depending(migration("2", kAdd), {"1"})};
   const std::vector history{applied(all[0]), applied(all[1], Stage::kPreDeploy)};
   const auto made = plan(all, history, revert_to("zero", PlanStage::kPreDeploy));
   EXPECT_THAT(ids(made), IsEmpty());
@@ -391,6 +394,75 @@ TEST(Plan, ARepeatableIsPendingWheneverItsTextIsNew) {
   ASSERT_TRUE(plan) << plan.error().message;
   ASSERT_EQ(plan->steps.size(), 1u);
   EXPECT_EQ(plan->steps[0].step.id, StepId{"2"});
+}
+
+// --- what depends on what, where nothing is declared
+// --------------------------------------------------------------------------------------------------------
+
+// Is the later one held up by the earlier, which a pre-deploy plan leaves out? "": no; else why.
+std::string tie(const std::string& earlier, const std::string& later, Dialect dialect = Dialect::kPostgres) {
+  std::vector all{migration("1", earlier), migration("2", later)};
+  all[0].up.stage = Stage::kPostDeploy;
+  all[1].up.stage = Stage::kPreDeploy;
+  PlanRequest asked = request(PlanStage::kPreDeploy);
+  asked.dialect = dialect;
+  const auto made = make_plan(all, {}, asked);
+  if (made) return "";
+  EXPECT_EQ(made.error().reason, "PLAN_AMBIGUOUS") << made.error().message;
+  const std::string& message = made.error().message;
+  const auto end = message.find("), which --pre-deploy");
+  const auto begin = message.rfind(" (", end);
+  return message.substr(begin + 2, end - begin - 2);
+}
+
+TEST(Dependencies, WhoNamesTheSameRelation) {
+  EXPECT_EQ(tie("DROP TABLE a", "CREATE TABLE b (x int)"), "");
+  EXPECT_EQ(tie("DROP TABLE a", "CREATE TABLE b (x int REFERENCES a)"), "both name table a");
+  EXPECT_EQ(tie("DROP TABLE a", "CREATE VIEW v AS SELECT * FROM b, (SELECT 1 FROM a) s"), "both name table a");
+  EXPECT_EQ(tie("DROP TABLE a", "INSERT INTO b SELECT * FROM a"), "both name table a");
+  EXPECT_EQ(tie("CREATE INDEX i ON a (x)", "DROP INDEX i"), "both name index i");
+  EXPECT_EQ(tie("ALTER TABLE a RENAME TO b", "ALTER TABLE b ADD y int"), "both name table b");
+  EXPECT_EQ(tie("DROP TABLE s.a", "ALTER TABLE t.a ADD y int"), "");  // in two schemas
+  EXPECT_EQ(tie("DROP TABLE s.a", "ALTER TABLE a ADD y int"), "both name table s.a");
+  EXPECT_EQ(tie("WITH a AS (SELECT 1) SELECT * FROM a", "CREATE TABLE a (x int)"), "");  // a name of its own
+  EXPECT_EQ(tie("CREATE TEMP TABLE a (x int)", "CREATE TABLE b (x int)"), "");
+}
+
+TEST(Dependencies, WhoChangesATypeOrFunctionThatTheOtherNames) {
+  EXPECT_EQ(tie("ALTER TABLE a ADD x text DEFAULT now()", "ALTER TABLE b ADD x text DEFAULT now()"), "");
+  EXPECT_EQ(tie("ALTER TABLE a ADD x mood", "ALTER TABLE b ADD x mood"), "");  // used by both, changed by none
+  EXPECT_EQ(tie("ALTER TYPE mood RENAME VALUE 'a' TO 'b'", "ALTER TABLE b ADD x mood"), "both name type mood");
+  EXPECT_EQ(tie("ALTER TABLE b ADD x mood", "ALTER TYPE mood ADD VALUE 'c'"), "both name type mood");
+  EXPECT_EQ(tie("DROP FUNCTION f()", "ALTER TABLE b ADD x int DEFAULT f()"), "both name function f");
+}
+
+TEST(Dependencies, WhatCannotBeToldBelongsToEverything) {
+  EXPECT_THAT(tie("SELECT unknown_function()", "CREATE TABLE b (x int)"), HasSubstr("the earlier one calls"));
+  EXPECT_THAT(tie("DROP TABLE a", "SELECT unknown_function()"), HasSubstr("the later one calls"));
+  EXPECT_THAT(tie("CREATE EXTENSION citext", "CREATE TABLE b (x citext)"), HasSubstr("extension citext"));
+}
+
+TEST(Dependencies, OnSqliteAnyWordMayBeATable) {
+  EXPECT_EQ(tie("DROP TABLE a", "CREATE TABLE b (x int)", Dialect::kSqlite), "");
+  EXPECT_THAT(tie("DROP TABLE a", "CREATE VIEW v AS SELECT * FROM \"A\"", Dialect::kSqlite), HasSubstr("both name"));
+  EXPECT_THAT(tie("CREATE VIEW v AS SELECT * FROM a", "ALTER TABLE a ADD x", Dialect::kSqlite), HasSubstr("both name"));
+}
+
+TEST(Dependencies, GoThroughOthersAndNameBothEnds) {
+  // 3 names what 2 names, which stands behind 1 though it has no statements of its own stage.
+  std::vector all{migration("1", "DROP TABLE a"), depending(migration("2", "-- nothing"), {"1"}),
+                  depending(migration("3", kAdd), {"2"})};
+  const auto error = refusal(all, {}, request(PlanStage::kPreDeploy));
+  EXPECT_EQ(error.metadata.at("depends_on"), "1");
+  EXPECT_THAT(error.message, HasSubstr("(through 2)"));
+}
+
+TEST(Dependencies, MayBeRevertedApart) {
+  const std::vector all{migration("1", kDrop, "CREATE TABLE b (x int)"), migration("2", kAdd, "DROP TABLE a")};
+  const std::vector history{applied(all[0], Stage::kPostDeploy), applied(all[1], Stage::kPreDeploy)};
+  const auto made = plan(all, history, revert_to("zero", PlanStage::kPreDeploy));
+  EXPECT_THAT(ids(made), ElementsAre("1"));
+  EXPECT_THAT(held(made), ElementsAre("2"));
 }
 
 }  // namespace

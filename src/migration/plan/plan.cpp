@@ -7,6 +7,7 @@
 
 #include "base/name.h"
 #include "base/sha256.h"
+#include "migration/plan/footprint.h"
 #include "migration/stage/transaction.h"
 
 namespace syzygy {
@@ -197,11 +198,9 @@ class Planner {
       if (last == nullptr) return unknown_step("--to", *request_.to);
       count = static_cast<std::size_t>(last - migrations_.data()) + 1;
     }
-    // The migration that stands in the way of each that is left out, directly or through others; `blocked_before` of
-    // all so far, for the many that depend on everything before them.
-    std::map<StepId, const Pending*, ByValue> blocked;
     std::vector<Pending> all;
     all.reserve(count);
+    Blocked blocked;
     for (const Migration& migration : std::span(migrations_).first(count)) {
       if (applied_.contains(migration.id)) continue;
       auto read = read_script(request_.dialect, migration.up);
@@ -215,44 +214,74 @@ class Planner {
     return {};
   }
 
-  // Into the plan, or among those held back.
-  Result<void> place(Pending& pending, std::map<StepId, const Pending*, ByValue>& blocked) {
-    const Migration& migration = *pending.migration;
-    const Pending* obstacle = nullptr;
+  // What is left out, and what stands behind that: by its id the migration that is the reason, directly or through
+  // others; and what each touches.
+  struct Blocked {
+    std::map<StepId, const Pending*, ByValue> reasons;
+    std::vector<const Pending*> in_order;
+    Footprints touched;
+  };
+
+  struct Obstacle {
+    const Pending* pending = nullptr;
+    std::string why;  // "both name table users"
+  };
+
+  // What a migration depends on and cannot have.
+  static std::optional<Obstacle> obstacle_of(const Migration& migration, const Footprint& footprint,
+                                             const Blocked& blocked) {
     if (!migration.depends) {
-      if (!blocked.empty()) obstacle = blocked.begin()->second;
-    } else {
-      for (const StepId& id : *migration.depends) {
-        const auto found = blocked.find(id);
-        if (found != blocked.end() && obstacle == nullptr) obstacle = found->second;
-      }
+      const auto tie = blocked.touched.find(footprint);
+      if (!tie) return std::nullopt;
+      const Pending* reason = blocked.reasons.at(blocked.in_order[tie->number]->migration->id);
+      const bool direct = reason == blocked.in_order[tie->number];
+      return Obstacle{reason, direct ? tie->why : "through " + blocked.in_order[tie->number]->migration->id.value};
     }
+    for (const StepId& id : *migration.depends) {
+      const auto found = blocked.reasons.find(id);
+      if (found == blocked.reasons.end()) continue;
+      const bool direct = same_id(found->second->migration->id, id);
+      return Obstacle{found->second, direct ? "as -- syzygy:depends says" : "through " + id.value};
+    }
+    return std::nullopt;
+  }
+
+  // Into the plan, or among those held back.
+  Result<void> place(Pending& pending, Blocked& blocked) {
+    const Migration& migration = *pending.migration;
+    const Footprint footprint = request_.stage == PlanStage::kAll
+                                    ? Footprint{}
+                                    : footprint_of(request_.dialect, pending.read.statements, pending.read.meanings);
+    const auto obstacle = obstacle_of(migration, footprint, blocked);
     const auto hold_back = [&](const Pending& by, std::string why) {
-      blocked.emplace(migration.id, &by);
+      blocked.reasons.emplace(migration.id, &by);
+      blocked.touched.add(blocked.in_order.size(), footprint);
+      blocked.in_order.push_back(&pending);
       result_.held_back.push_back({migration.id, migration.up.path, pending.decision, std::move(why)});
     };
     if (pending.decision.source == StageSource::kNoStatements) {
-      if (obstacle != nullptr) {
-        hold_back(*obstacle, "has no statements, and depends on " + obstacle->migration->id.value);
+      if (obstacle) {
+        hold_back(*obstacle->pending, "has no statements, and depends on " + obstacle->pending->migration->id.value);
         return {};
       }
     } else if (!wanted(request_.stage, pending.decision.stage)) {
       hold_back(pending, std::string(to_string(pending.decision.stage)) + ", " + pending.decision.why);
       return {};
-    } else if (obstacle != nullptr) {
+    } else if (obstacle) {
+      const Pending& by = *obstacle->pending;
       return refuse(
           "PLAN_AMBIGUOUS",
-          "migration " + named(migration.id, pending.decision) + " depends on " +
-              named(obstacle->migration->id, obstacle->decision) + ", which " + flag_of(request_.stage) +
+          "migration " + named(migration.id, pending.decision) + " depends on " + named(by.migration->id, by.decision) +
+              " (" + obstacle->why + "), which " + flag_of(request_.stage) +
               " leaves out. If it does not need it, say what it needs with -- syzygy:depends ID ...|none in " +
               migration.up.path +
               "; if one of the two stages is wrong, give the right one with -- syzygy:stage; else apply " +
-              obstacle->migration->id.value + " first: syzygy migrate without " + flag_of(request_.stage) + " --to " +
-              obstacle->migration->id.value,
+              by.migration->id.value + " first: syzygy migrate without " + flag_of(request_.stage) + " --to " +
+              by.migration->id.value,
           {{"id", migration.id.value},
            {"file", migration.up.path},
-           {"depends_on", obstacle->migration->id.value},
-           {"depends_on_file", obstacle->migration->up.path}});
+           {"depends_on", by.migration->id.value},
+           {"depends_on_file", by.migration->up.path}});
     }
     result_.steps.push_back(planned(migration, migration.id, Direction::kUp, migration.up, std::move(pending.read),
                                     pending.decision, request_.stage));
@@ -270,7 +299,7 @@ class Planner {
       return unknown_step("--revert-to", *request_.revert_to);
     }
     const auto floor = everything ? applied_.begin() : applied_.upper_bound(*request_.revert_to);
-    std::vector<const Migration*> left;  // still applied afterwards, among those that were to be reverted
+    Left left;
     for (auto entry = applied_.end(); entry != floor;) {
       --entry;
       if (is_repeatable(entry->first)) continue;  // has no way back: its next text replaces it
@@ -299,7 +328,31 @@ class Planner {
                          "reverts what is " + std::string(to_string(decision->stage)) + ", " + decision->why};
   }
 
-  Result<void> revert(const AppliedStep& applied, std::vector<const Migration*>& left) {
+  // Still applied afterwards, among those that were to be reverted.
+  struct Left {
+    std::vector<const Migration*> migrations;
+    Footprints touched;  // of those that declare no dependencies, by their positions
+  };
+
+  // One of those that depends on the migration; nullptr: none.
+  static const Migration* child_in(const Left& left, const Migration& migration, const Footprint& footprint) {
+    for (const Migration* later : left.migrations) {
+      const auto names_it = [&](const StepId& id) { return same_id(id, migration.id); };
+      if (later->depends && std::ranges::any_of(*later->depends, names_it)) return later;
+    }
+    const auto tie = left.touched.find(footprint);
+    return tie ? left.migrations[tie->number] : nullptr;
+  }
+
+  // What its up part touches. Only a plan of one stage can leave anything behind.
+  Result<Footprint> touched_by(const Migration& migration) const {
+    if (request_.stage == PlanStage::kAll) return Footprint{};
+    auto up = read_script(request_.dialect, migration.up);
+    if (!up) return std::unexpected(up.error());
+    return footprint_of(request_.dialect, up->statements, up->meanings);
+  }
+
+  Result<void> revert(const AppliedStep& applied, Left& left) {
     const Migration* found = find_migration(migrations_, applied.id);
     if (found == nullptr) {
       return refuse("REVERT_NOT_IN_DIRECTORY",
@@ -331,32 +384,32 @@ class Planner {
     auto decision = revert_stage(migration, applied, down, *read);
     if (!decision) return std::unexpected(decision.error());
 
-    const auto child = std::ranges::find_if(left, [&](const Migration* later) {
-      return !later->depends ||
-             std::ranges::any_of(*later->depends, [&](const StepId& id) { return same_id(id, migration.id); });
-    });
+    const auto footprint = touched_by(migration);
+    if (!footprint) return std::unexpected(footprint.error());
+    const Migration* child = child_in(left, migration, *footprint);
     const auto leave = [&](std::string why) {
-      left.push_back(&migration);
+      if (!migration.depends) left.touched.add(left.migrations.size(), *footprint);
+      left.migrations.push_back(&migration);
       result_.held_back.push_back({migration.id, down.path, *decision, std::move(why)});
     };
     if (decision->source == StageSource::kNoStatements) {
-      if (child != left.end()) {
-        leave("has no statements, and " + (*child)->id.value + ", which stays applied, depends on it");
+      if (child != nullptr) {
+        leave("has no statements, and " + child->id.value + ", which stays applied, depends on it");
         return {};
       }
     } else if (!wanted(request_.stage, decision->stage)) {
       leave(std::string(to_string(decision->stage)) + ", " + decision->why);
       return {};
-    } else if (child != left.end()) {
-      const auto held = std::ranges::find(result_.held_back, (*child)->id, &HeldBack::id);
+    } else if (child != nullptr) {
+      const auto held = std::ranges::find(result_.held_back, child->id, &HeldBack::id);
       return refuse("REVERT_LEAVES_CHILD",
                     "the revert of migration " + named(migration.id, *decision) + " would leave " +
-                        named((*child)->id, held->decision) + " applied, which depends on it, since " +
+                        named(child->id, held->decision) + " applied, which depends on it, since " +
                         flag_of(request_.stage) + " leaves that one out; revert without " + flag_of(request_.stage) +
                         ", give one of the two reverts the other stage with -- syzygy:stage in its down part, or, if " +
-                        (*child)->id.value + " does not need " + migration.id.value +
+                        child->id.value + " does not need " + migration.id.value +
                         ", say what it needs with -- syzygy:depends ID ...|none",
-                    {{"id", migration.id.value}, {"file", down.path}, {"child", (*child)->id.value}});
+                    {{"id", migration.id.value}, {"file", down.path}, {"child", child->id.value}});
     }
     // The history is asked by the id that it holds, which may be spelled otherwise than the directory's.
     result_.steps.push_back(
