@@ -337,7 +337,7 @@ Result<std::vector<Listed>> RedisStore::scan(std::string_view prefix, std::strin
   const std::string records = key_of("record") + ":";
   const std::vector<std::string> keys = {key_of("index")};
   const std::vector<std::string_view> arguments = {after.empty() && prefix.empty() ? "-" : std::string_view(lowest),
-                                                   highest, count, records};
+                                                   highest, count, records, route_->server().cluster ? "1" : "0"};
   auto reply = run(kRedisScan, keys, arguments, true);
   if (!reply) return failed(std::move(reply.error().error));
   const redisReply& listed = **reply;

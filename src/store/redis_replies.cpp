@@ -83,6 +83,9 @@ Error made(const Known& known, const std::string& where, std::string_view text) 
 
 Error redis_error(std::string_view text, const std::string& where) {
   text = without_script(text);
+  // What a command in a script may not do is said without a word of its own.
+  constexpr std::string_view kScriptMayNot = "The user executing the script can't";
+  if (text.find(kScriptMayNot) != std::string_view::npos) return made(*known("NOPERM"), where, text);
   if (const Known* one = known(text)) {
     const bool tells_more = one->begins == "NOPERM" || one->begins == "MISCONF" || one->begins == "WRONGTYPE";
     return made(*one, where, tells_more ? text : std::string_view());

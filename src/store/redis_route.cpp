@@ -328,11 +328,20 @@ std::expected<std::vector<RedisReply>, RedisRoute::Failed> RedisRoute::ask(std::
       moved(redirect->to);
       continue;
     }
-    auto answers = ask_once_there(redirect->to, commands, until);
-    const redisReply* refusal = answers ? first_error(*answers) : nullptr;
-    // The slot's move was over in between.
-    if (refusal != nullptr && redirect_of(*refusal, redirect->to)) continue;
-    return answers;
+    // Key by key: while a slot is on its way, what has arrived is asked for there, and what has not is answered here.
+    std::vector<std::size_t> away;
+    std::vector<RedisCommand> asked;
+    for (std::size_t i = 0; i < replies->size(); ++i) {
+      if (!redirect_of(*(*replies)[i], here)) continue;
+      away.push_back(i);
+      asked.push_back(commands[i]);
+    }
+    auto answers = ask_once_there(redirect->to, asked, until);
+    if (!answers) return answers;
+    const redisReply* refusal = first_error(*answers);
+    if (refusal != nullptr && redirect_of(*refusal, redirect->to)) continue;  // the move was over in between
+    for (std::size_t i = 0; i < away.size(); ++i) (*replies)[away[i]] = std::move((*answers)[i]);
+    return replies;
   }
 }
 

@@ -83,13 +83,19 @@ if failed then return {wrote and 'torn' or 'denied', failed} end
 return done
 )lua";
 
-// KEYS: index. ARGV: lowest and highest key as ZRANGEBYLEX has them, how many, what a record's key begins with.
-// Gives key, version, key, version ...
+// KEYS: index. ARGV: lowest and highest key as ZRANGEBYLEX has them, how many, what a record's key begins with, "1" in
+// a cluster. Gives key, version, key, version ... A record that the index has and this node has not is on its way to
+// another node of the cluster, or was evicted where somebody allowed that.
 inline constexpr char kRedisScan[] = R"lua(
 local page = {}
 for _, key in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', '0', ARGV[3])) do
-  page[#page + 1] = key
-  page[#page + 1] = redis.call('HGET', ARGV[4] .. key, 'version') or ''
+  local version = redis.call('HGET', ARGV[4] .. key, 'version')
+  if version then
+    page[#page + 1] = key
+    page[#page + 1] = version
+  elseif ARGV[5] == '1' then
+    return redis.error_reply('TRYAGAIN the record ' .. key .. ' is on its way to another node')
+  end
 end
 return page
 )lua";

@@ -271,7 +271,7 @@ RedisSentinels::RedisSentinels() {
   for (int i = 0; i < 3; ++i) {
     sentinels_.push_back(std::make_unique<RedisServer>(
         std::vector<std::string>{"sentinel monitor main 127.0.0.1 " + master_port + " 2",
-                                 "sentinel down-after-milliseconds main 300", "sentinel failover-timeout main 3000"},
+                                 "sentinel down-after-milliseconds main 300", "sentinel failover-timeout main 1000"},
         true));
   }
   for (const auto& sentinel : sentinels_) {

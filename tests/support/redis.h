@@ -60,11 +60,10 @@ class RedisCluster {
   RedisCluster();
   [[nodiscard]] RedisServer& node(std::size_t i) { return *nodes_[i]; }
   [[nodiscard]] RedisServer& owner_of(int slot);
-  // Gives a slot, and every key in it, to another node as an operator would; `half` stops in the middle of it (the
-  // second call finishes).
-  void begin_move(int slot, RedisServer& from, RedisServer& to);
-  void move_keys(int slot, RedisServer& from, RedisServer& to);
-  void finish_move(int slot, RedisServer& from, RedisServer& to);
+  // Gives a slot, and every key in it, to another node as an operator would: in these three steps.
+  static void begin_move(int slot, RedisServer& from, RedisServer& to);
+  static void move_keys(int slot, RedisServer& from, RedisServer& to);
+  static void finish_move(int slot, RedisServer& from, RedisServer& to);
   static int slot_of(RedisServer& any, const std::string& key);
 
  private:
