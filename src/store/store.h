@@ -114,8 +114,9 @@ class Store {
   // Random id of this life of the store (Version::epoch of every commit from now on).
   [[nodiscard]] virtual std::string epoch() const = 0;
 
-  // Names the server that answers and its line of data. Another value than before: it was restarted, or another one took
-  // its place, and what was acknowledged may be missing: a suspicion, not a verdict. Empty: there is nothing to suspect.
+  // Names the server that answers and its line of data. Another value than before: it was restarted, or another one
+  // took its place, and what was acknowledged may be missing: a suspicion, not a verdict. Empty: there is nothing to
+  // suspect.
   [[nodiscard]] virtual std::string lineage() const { return {}; }
 
   // What whoever runs this store should know, each a sentence or two; for the log, when the daemon starts.

@@ -27,8 +27,8 @@ std::size_t offset_of(Dialect dialect, std::string_view statement, const Action&
     return 0;
   }
   const bool alter = verb.is("ALTER");
-  const bool create = verb.is("CREATE") &&
-                      (action.kind == ActionKind::kAddColumn || action.kind == ActionKind::kAddConstraint);
+  const bool create =
+      verb.is("CREATE") && (action.kind == ActionKind::kAddColumn || action.kind == ActionKind::kAddConstraint);
   const bool lists = verb.is("DROP") || verb.is("TRUNCATE") || verb.is("LOCK");
   if (!alter && !lists && !create) return 0;
   if (!alter && action.position == 0 && !create) return 0;

@@ -63,7 +63,7 @@ class Created {
   static Name name_of(const ObjectName& object);
 
   std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
-  std::map<std::string, std::vector<Action>> bodies_;           // by the function's name
+  std::map<std::string, std::vector<Action>> bodies_;      // by the function's name
 };
 
 Judgement judge(const Action& action, const Created& created, const StageRules& rules);
