@@ -1,4 +1,4 @@
-"""A syzygyd of a test's own, with its embedded store in a directory that goes with the test."""
+"""A syzygyd of a test's own, with its embedded store in a directory that goes with the test, or a store that others share."""
 
 import os
 import signal
@@ -10,9 +10,10 @@ from .processes import Process, ScratchDirectory, wait_until
 class Daemon:
     """Starts at construction, at addresses that stay the same over kill() and start(). $SYZYGYD names the binary."""
 
-    def __init__(self, *flags: str, env: Optional[Mapping[str, str]] = None) -> None:
-        """`flags` hold for each start; `env` is added to the environment of this first one only."""
+    def __init__(self, *flags: str, env: Optional[Mapping[str, str]] = None, store: str = "") -> None:
+        """`flags` and `store` (what --store says) hold for each start; `env` is added to the environment of this first one only."""
         self._flags = flags
+        self._store = store
         self._directory = ScratchDirectory("daemon")
         self.http = self.grpc = "127.0.0.1:0"
         self.start(env)
@@ -20,7 +21,7 @@ class Daemon:
 
     def start(self, env: Optional[Mapping[str, str]] = None) -> None:
         state, ports, log = (os.path.join(self._directory.path, name) for name in ("state", "ports", "log"))
-        arguments = ["--http", self.http, "--grpc", self.grpc, "--store", f"sqlite:{state}", "--port-file", ports, *self._flags]
+        arguments = ["--http", self.http, "--grpc", self.grpc, "--store", self._store or f"sqlite:{state}", "--port-file", ports, *self._flags]
         if os.path.exists(ports):
             os.remove(ports)
         self.process = Process([os.environ["SYZYGYD"], *arguments], log, env={**os.environ, **(env or {})})
