@@ -21,10 +21,11 @@ namespace syzygy {
 struct LintOptions {
   Dialect dialect = Dialect::kPostgres;
   StageRules stages;
-  int server = 15;                             // PostgreSQL's major version
-  bool server_known = false;                   // by a connection or a flag; else it is an assumption to be said
-  bool one_phase = false;                      // judge as if everything ran before the deployment
-  bool quality = false;                        // the quality group, too
+  int server = 15;            // PostgreSQL's major version
+  bool server_known = false;  // by a connection or a flag; else it is an assumption to be said
+  bool one_plan = false;      // the selected ones are applied together: what one creates is new to the next
+  bool one_phase = false;     // judge as if everything ran before the deployment
+  bool quality = false;       // the quality group, too
   std::map<std::string, Severity> severities;  // by rule id
   const Schema* catalogue = nullptr;           // the database, before the first selected migration
 };

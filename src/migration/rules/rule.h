@@ -47,12 +47,14 @@ enum class LockMode : std::uint8_t {
   kAccessExclusive,
 };
 
-// What a firing example does to the tables of kExampleTables.
+// What a firing example does to two of the tables of kExampleTables.
 struct Claim {
-  LockMode lock = LockMode::kNone;   // the strongest lock on `orders`
-  LockMode other = LockMode::kNone;  // and on `customers`
-  bool scans = false;                // reads all of orders while it holds the lock
-  bool rewrites = false;             // writes all of orders, or of its indexes, anew
+  LockMode lock = LockMode::kNone;   // the strongest lock on `table`
+  LockMode other = LockMode::kNone;  // and on `other_table`
+  bool scans = false;                // reads all of `table` while it holds the lock
+  bool rewrites = false;             // writes all of `table`, or of one of its indexes, anew
+  std::string_view table = "orders";
+  std::string_view other_table = "customers";
 
   friend bool operator==(const Claim&, const Claim&) = default;
 };
@@ -121,8 +123,8 @@ class Report {
 };
 
 struct Rule {
-  std::string_view id;                    // "drop-column"
-  std::vector<std::string_view> aliases;  // what django-migration-linter and squawk call it
+  std::string_view id;                         // "drop-column"
+  std::vector<std::string_view> aliases = {};  // what django-migration-linter and squawk call it
   std::string_view title;
   HazardGroup group;
   Severity severity;
@@ -133,8 +135,9 @@ struct Rule {
   std::string_view why;
   std::string_view safe;
   std::optional<Claim> claim = {};
-  std::vector<Example> fires;
-  std::vector<Example> silent;
+  std::vector<Example> fires = {};
+  std::vector<Example> silent = {};  // near misses
+
   // Called for each action of a migration (also those that a new table is made of, where `parts` is set).
   void (*check)(const Action& action, const Subject& subject, Report& report) = nullptr;
   bool parts = false;

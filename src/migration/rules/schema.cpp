@@ -90,6 +90,11 @@ bool Schema::is_proved_not_null(const ObjectName& name, std::string_view column)
          });
 }
 
+bool Schema::is_constrained_domain(std::string_view type) const {
+  const auto dot = type.rfind('.');
+  return domains_.contains(dot == std::string_view::npos ? type : type.substr(dot + 1));
+}
+
 bool Schema::is_small(const ObjectName& name) const {
   const KnownTable* found = table(name);
   return found != nullptr && found->bytes && *found->bytes <= kSmallBytes;
@@ -180,9 +185,8 @@ void Schema::apply(const Action& action) {
       const bool there = action.if_exists && (find(object) != nullptr || find_index(object) != nullptr);
       if (there) return;
       created(object, action.temporary);
+      if (object.kind == ObjectKind::kDomain && !action.parts.empty()) domains_.insert(object.name);
       if (object.kind == ObjectKind::kTable) {
-        forget({ObjectKind::kIndex, object.schema, object.name});
-        created(object, action.temporary);
         auto& named = tables_[object.name];
         std::erase_if(named, [&](const KnownTable& one) { return one.name.schema == object.schema; });
         named.push_back({.name = object,
@@ -208,6 +212,7 @@ void Schema::apply(const Action& action) {
     default:
       break;
   }
+  if (object.kind == ObjectKind::kDomain && action.kind == ActionKind::kAddConstraint) domains_.insert(object.name);
   KnownTable* table = object.kind == ObjectKind::kTable ? find(object) : nullptr;
   if (table == nullptr) return;
   const auto change = [&](auto&& how) {

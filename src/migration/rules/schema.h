@@ -6,11 +6,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/plan.h"
@@ -66,6 +69,9 @@ class Schema {
   [[nodiscard]] const KnownColumn* column(const ObjectName& table, std::string_view column) const;
   [[nodiscard]] const KnownIndex* index(const ObjectName& name) const;
   [[nodiscard]] const KnownConstraint* constraint(const ObjectName& table, std::string_view name) const;
+  // A domain that checks its values; nothing known of a type means that it is none.
+  [[nodiscard]] bool is_constrained_domain(std::string_view type) const;
+  void add_constrained_domain(std::string name) { domains_.insert(std::move(name)); }
   // A valid CHECK (column IS NOT NULL).
   [[nodiscard]] bool is_proved_not_null(const ObjectName& table, std::string_view column) const;
   // Nobody uses it yet: this migration created it, or one before it in the same plan and stage; or it is temporary.
@@ -93,6 +99,7 @@ class Schema {
   std::unordered_map<std::string, std::vector<KnownTable>> tables_;
   std::unordered_map<std::string, std::vector<KnownIndex>> indexes_;
   std::unordered_map<std::string, std::vector<Origin>> origins_;  // by kind and name
+  std::set<std::string, std::less<>> domains_;                    // those with constraints
   std::size_t migration_ = 0;
   std::size_t plan_ = 0;
   std::optional<Stage> stage_;

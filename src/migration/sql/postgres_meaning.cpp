@@ -785,7 +785,14 @@ void read_drop_role(const json::object& node, Meaning& meaning) {
 }
 
 void read_create_domain(const json::object& node, Meaning& meaning) {
-  meaning.actions.push_back(act(ActionKind::kCreate, qualified(list(node, "domainname"), ObjectKind::kDomain)));
+  Action action = act(ActionKind::kCreate, qualified(list(node, "domainname"), ObjectKind::kDomain));
+  for (const auto& item : list(node, "constraints")) {
+    const auto& constraint = inside(item, "Constraint");
+    const std::string type = text(constraint, "contype");
+    if (type == "CONSTR_CHECK") action.parts.push_back(added_constraint(action.object, constraint));
+    if (type == "CONSTR_NOTNULL") action.parts.push_back(act(ActionKind::kSetNotNull, action.object));
+  }
+  meaning.actions.push_back(std::move(action));
 }
 
 void read_define(const json::object& node, Meaning& meaning) {

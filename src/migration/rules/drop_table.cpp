@@ -1,0 +1,38 @@
+#include "migration/rules/rules.h"
+#include "migration/rules/words.h"
+
+namespace syzygy {
+namespace {
+
+void check(const Action& action, const Subject&, Report& report) {
+  if (!drops(action, ObjectKind::kTable)) return;
+  report.add("drops " + describe(action.object) + " while old code still uses it",
+             "post_deploy: DROP TABLE " + sql_name(action.object) + ";");
+}
+
+}  // namespace
+
+const Rule kDropTable{
+    .id = "drop-table",
+    .aliases = {"DROP_TABLE", "ban-drop-table"},
+    .title = "A table is dropped while old code uses it",
+    .group = HazardGroup::kBreaksOldCode,
+    .severity = Severity::kError,
+    .when = When::kBeforeDeployment,
+    .sqlite = true,
+    .triggers = "DROP TABLE in a migration that runs before the deployment, or whose stage is not told.",
+    .why = "Old code still reads and writes the table. What is in it is gone, too.",
+    .safe = R"sql(-- post_deploy, when no old code runs
+DROP TABLE orders;)sql",
+    .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy
+DROP TABLE orders CASCADE)sql",
+               .breaks = "SELECT id FROM orders"}},
+    .silent = {{.sql = "DROP TABLE orders CASCADE"},
+               {.sql = R"sql(-- syzygy:stage post_deploy
+DROP TABLE orders CASCADE)sql"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
+CREATE TABLE parcels (id bigint); DROP TABLE parcels)sql"}},
+    .check = check,
+};
+
+}  // namespace syzygy

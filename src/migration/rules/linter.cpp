@@ -1,0 +1,425 @@
+#include "migration/rules/linter.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/sha256.h"
+#include "migration/rules/rules.h"
+#include "migration/rules/words.h"
+#include "migration/sql/lexer.h"
+
+namespace syzygy {
+namespace {
+
+std::string_view trim(std::string_view text) {
+  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
+  while (!text.empty() && space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// -- syzygy:ignore RULE, RULE because REASON: for the statement that follows, or holds it; ignore-file: for the file.
+struct Ignore {
+  std::vector<const Rule*> rules;
+  std::vector<std::string> unknown;
+  std::string because;
+  bool file = false;
+  Place place;
+};
+
+std::optional<Ignore> read_ignore(const Comment& comment) {
+  if (!comment.text.starts_with("--")) return std::nullopt;
+  std::string_view text = trim(std::string_view(comment.text).substr(2));
+  if (!text.starts_with("syzygy:ignore")) return std::nullopt;
+  text.remove_prefix(std::string_view("syzygy:ignore").size());
+  Ignore ignore;
+  ignore.place = comment.place;
+  if (text.starts_with("-file")) {
+    ignore.file = true;
+    text.remove_prefix(std::string_view("-file").size());
+  }
+  const auto because = text.find(" because ");
+  if (because == std::string_view::npos) return std::nullopt;  // the marker's reader has refused it
+  ignore.because = trim(text.substr(because + 9));
+  std::string_view names = text.substr(0, because);
+  while (!(names = trim(names)).empty()) {
+    const auto end = std::min(names.find_first_of(" \t,"), names.size());
+    if (const std::string_view name = names.substr(0, end); !name.empty()) {
+      const Rule* rule = find_rule(name);
+      if (rule != nullptr) {
+        ignore.rules.push_back(rule);
+      } else {
+        ignore.unknown.emplace_back(name);
+      }
+    }
+    names.remove_prefix(std::min(end + 1, names.size()));
+  }
+  return ignore;
+}
+
+// Where a clause ends: at a comma on its own level, or with the statement.
+std::size_t clause_end(Dialect dialect, std::string_view statement, std::size_t offset) {
+  Lexer lexer(dialect, statement.substr(offset));
+  std::size_t depth = 0;
+  std::size_t end = 0;
+  while (const auto token = lexer.next_visible()) {
+    if (token->kind == LexemeKind::kOpen) ++depth;
+    if (token->kind == LexemeKind::kClose && depth-- == 0) break;
+    if (depth == 0 && offset > 0 && token->text == ",") break;
+    end = token->end();
+  }
+  return offset + end;
+}
+
+std::string_view line_at(std::string_view text, std::size_t offset) {
+  const auto before = offset == 0 ? std::string_view::npos : text.rfind('\n', offset - 1);
+  const std::size_t start = before == std::string_view::npos ? 0 : before + 1;
+  return text.substr(start, std::min(text.find('\n', start), text.size()) - start);
+}
+
+// One migration while it is linted.
+class File {
+ public:
+  File(const Migration& migration, const LintOptions& options, Schema& schema, LintReport& report,
+       const std::vector<const Rule*>& rules, const std::map<const Rule*, Severity>& severities)
+      : migration_(migration),
+        options_(options),
+        schema_(schema),
+        report_(report),
+        rules_(rules),
+        severities_(severities) {}
+
+  void lint(std::size_t plan, bool others_have_down) {
+    const Script& script = migration_.up;
+    auto split = split_statements(options_.dialect, script.text, script.path, script.first_line);
+    if (!split) {
+      schema_.begin_migration(plan, std::nullopt);
+      return unreadable(split.error());
+    }
+    statements_ = std::move(*split);
+    meanings_.reserve(statements_.size());
+    for (const Statement& statement : statements_) meanings_.push_back(read_meaning(options_.dialect, statement.text));
+    read_ignores();
+    const std::optional<Stage> stage = decide();
+    schema_.begin_migration(plan, stage);
+    report_.statements += statements_.size();
+
+    Created functions;
+    Subject subject{.dialect = options_.dialect,
+                    .server = options_.server,
+                    .script = script,
+                    .statements = statements_,
+                    .meanings = meanings_,
+                    .index = 0,
+                    .stage = stage,
+                    .one_phase = options_.one_phase,
+                    .in_transaction = !script.no_transaction,
+                    .schema = schema_,
+                    .held_on = {},
+                    .has_down = migration_.down.has_value(),
+                    .others_have_down = others_have_down};
+    for (std::size_t i = 0; i < statements_.size(); ++i) {
+      subject.index = i;
+      for (const Action& action : meanings_[i].actions) {
+        const auto* body = action.kind == ActionKind::kOpaque ? functions.body_of(action.object) : nullptr;
+        if (body == nullptr) {
+          look(action, action, subject);
+        } else {
+          for (const Action& inner : *body) look(inner, action, subject);
+        }
+      }
+      functions.note(meanings_[i]);
+    }
+    // In the order of the source: a statement's findings were found rule by rule.
+    std::ranges::sort(findings_, [](const Finding& a, const Finding& b) {
+      return a.place != b.place ? a.place < b.place : a.rule->id < b.rule->id;
+    });
+    std::ranges::move(findings_, std::back_inserter(report_.findings));
+  }
+
+ private:
+  void unreadable(const Error& error) {
+    const auto line = error.metadata.find("line");
+    const std::size_t number = line != error.metadata.end() ? std::stoul(line->second) : migration_.up.first_line;
+    // "path:line:column: what" - the place is shown anyway.
+    std::string message = error.message;
+    std::size_t column = 1;
+    if (const std::string prefix = migration_.up.path + ":" + std::to_string(number) + ":";
+        message.starts_with(prefix)) {
+      const auto end = message.find(": ", prefix.size());
+      column = std::stoul(message.substr(prefix.size(), end - prefix.size()));
+      message.erase(0, end + 2);
+    }
+    std::size_t offset = 0;
+    for (std::size_t at = migration_.up.first_line; at < number && offset != std::string::npos; ++at) {
+      offset = migration_.up.text.find('\n', offset);
+      if (offset != std::string::npos) ++offset;
+    }
+    Finding finding = make(kUnreadable, std::move(message), {});
+    finding.place = {number, column};
+    finding.line = offset != std::string::npos ? line_at(migration_.up.text, offset) : "";
+    finding.length = 1;
+    keep(std::move(finding));
+    std::ranges::move(findings_, std::back_inserter(report_.findings));
+  }
+
+  void read_ignores() {
+    ignores_.resize(statements_.size());
+    for (std::size_t i = 0; i < statements_.size(); ++i) {
+      for (const Comment& comment : statements_[i].comments) {
+        auto ignore = read_ignore(comment);
+        if (!ignore) continue;
+        for (const std::string& name : ignore->unknown) {
+          Finding finding = make(kBadIgnore, "ignores \"" + name + "\", which is no rule", {});
+          finding.place = ignore->place;
+          finding.line = comment.text;
+          finding.length = comment.text.size();
+          keep(std::move(finding));
+        }
+        (ignore->file ? file_ignores_ : ignores_[i]).push_back(std::move(*ignore));
+      }
+    }
+  }
+
+  std::optional<Stage> decide() {
+    const auto decision = decide_stage(migration_.id, migration_.up, statements_, meanings_, options_.stages);
+    if (decision) {
+      if (decision->source == StageSource::kNoStatements) return Stage::kPreDeploy;
+      if (decision->source == StageSource::kStatements && decision->stage == Stage::kPostDeploy) {
+        ++report_.inferred_post_deploy;
+      }
+      return decision->stage;
+    }
+    if (options_.one_phase) return std::nullopt;
+    Finding finding = make(kStageAmbiguous, decision.error().message, {});
+    const auto& metadata = decision.error().metadata;
+    for (const char* side : {"ambiguous", "post_deploy", "pre_deploy"}) {
+      const auto found = metadata.find(side);
+      if (found == metadata.end()) continue;
+      for (std::size_t i = 0; i < statements_.size(); ++i) {
+        const Place at_fault = place_in(statements_[i], meanings_[i].stopped_at);
+        if (at(migration_.up.path, at_fault) != found->second) continue;
+        set_place(finding, i, 0);
+        keep(std::move(finding), &ignores_[i]);
+        return std::nullopt;
+      }
+    }
+    keep(std::move(finding));
+    return std::nullopt;
+  }
+
+  // `action` is what happens, `outer` the action of the statement that makes it happen.
+  void look(const Action& action, const Action& outer, Subject& subject) {
+    const ObjectName table = table_of(action, schema_);
+    const bool is_new = schema_.is_new(action.object) || schema_.is_new(table);
+    const bool small = schema_.is_small(table);
+    subject.in_body = &action != &outer;
+    for (const Rule* rule : rules_) {
+      if (rule->tables != Tables::kAny && is_new) continue;
+      if (rule->tables == Tables::kFilled && small) continue;
+      const bool after = subject.stage == Stage::kPostDeploy && !subject.one_phase;
+      if (rule->when == When::kBeforeDeployment && after) continue;
+      if (rule->when == When::kAfterDeployment && !after) continue;
+      rule->check(action, subject, found_);
+      if (!found_.empty()) take(*rule, outer, subject.index);
+      if (rule->parts) {
+        for (const Action& part : action.parts) {
+          rule->check(part, subject, found_);
+          if (!found_.empty()) take(*rule, part, subject.index);
+        }
+      }
+    }
+    if (action.kind == ActionKind::kSession && action.note == "lock_timeout") {
+      subject.lock_timeout = action.new_name != "0" && !action.new_name.empty();
+    }
+    if (action.kind == ActionKind::kBegin) subject.in_transaction = true;
+    if (action.kind == ActionKind::kCommit || action.kind == ActionKind::kRollback) {
+      subject.in_transaction = !subject.script.no_transaction;
+      subject.held = LockMode::kNone;
+    }
+    const LockMode lock = is_new ? LockMode::kNone : lock_of(action, subject.server);
+    if (subject.in_transaction && lock > subject.held) {
+      subject.held = lock;
+      subject.held_since = subject.index;
+      subject.held_on = table;
+    }
+    schema_.apply(action);
+  }
+
+  void take(const Rule& rule, const Action& action, std::size_t index) {
+    for (auto& entry : found_.take()) {
+      Finding finding = make(rule, std::move(entry.message), std::move(entry.safe));
+      const std::size_t offset = action.kind == ActionKind::kUnknown
+                                     ? meanings_[index].stopped_at
+                                     : offset_of(options_.dialect, statements_[index].text, action);
+      set_place(finding, index, std::min(offset, statements_[index].text.size()));
+      keep(std::move(finding), &ignores_[index]);
+    }
+  }
+
+  [[nodiscard]] Finding make(const Rule& rule, std::string message, std::string safe) const {
+    Finding finding;
+    finding.rule = &rule;
+    const auto severity = severities_.find(&rule);
+    finding.severity = severity != severities_.end() ? severity->second : Severity::kOff;
+    finding.id = migration_.id;
+    finding.file = migration_.up.path;
+    finding.place = {migration_.up.first_line, 1};
+    finding.message = std::move(message);
+    finding.safe = safe.empty() ? std::string(rule.safe) : std::move(safe);
+    return finding;
+  }
+
+  void set_place(Finding& finding, std::size_t index, std::size_t offset) const {
+    const Statement& statement = statements_[index];
+    finding.place = place_in(statement, offset);
+    finding.line = line_at(migration_.up.text, statement.offset + offset);
+    const std::size_t end = clause_end(options_.dialect, statement.text, offset);
+    const std::size_t line_end = std::min(statement.text.find('\n', offset), statement.text.size());
+    finding.length = std::max<std::size_t>(1, std::min(end, line_end) - std::min(offset, std::min(end, line_end)));
+    finding.fingerprint = excerpt(options_.dialect, statement.text, 400);  // hashed by keep()
+  }
+
+  void keep(Finding finding, const std::vector<Ignore>* ignores = nullptr) {
+    if (finding.severity == Severity::kOff) return;
+    for (const auto* list : {ignores, static_cast<const std::vector<Ignore>*>(&file_ignores_)}) {
+      if (list == nullptr) continue;
+      for (const Ignore& ignore : *list) {
+        if (std::ranges::find(ignore.rules, finding.rule) != ignore.rules.end())
+          finding.ignored_because = ignore.because;
+      }
+    }
+    // The same statement twice in one migration gives two fingerprints.
+    const std::string text = std::string(finding.rule->id) + '\n' + migration_.id.value + '\n' + finding.fingerprint +
+                             '\n' + finding.message;
+    finding.fingerprint = sha256_hex(text + '\n' + std::to_string(repeats_[text]++)).substr(0, 16);
+    findings_.push_back(std::move(finding));
+  }
+
+  const Migration& migration_;
+  const LintOptions& options_;
+  Schema& schema_;
+  LintReport& report_;
+  const std::vector<const Rule*>& rules_;
+  const std::map<const Rule*, Severity>& severities_;
+  std::vector<Statement> statements_;
+  std::vector<Meaning> meanings_;
+  std::vector<std::vector<Ignore>> ignores_;  // by statement
+  std::vector<Ignore> file_ignores_;
+  std::vector<Finding> findings_;
+  std::map<std::string, int> repeats_;
+  Report found_;
+};
+
+void replay(const Migration& migration, const LintOptions& options, Schema& schema) {
+  const auto statements =
+      split_statements(options.dialect, migration.up.text, migration.up.path, migration.up.first_line);
+  schema.begin_migration(0, std::nullopt);
+  if (!statements) return;
+  for (const Statement& statement : *statements) {
+    for (const Action& action : read_meaning(options.dialect, statement.text).actions) schema.apply(action);
+  }
+}
+
+}  // namespace
+
+LockMode lock_of(const Action& action, int server) {
+  const ObjectKind kind = action.object.kind;
+  const bool table = kind == ObjectKind::kTable || kind == ObjectKind::kMaterializedView;
+  switch (action.kind) {
+    case ActionKind::kCreate:
+    case ActionKind::kReplace:
+      if (kind == ObjectKind::kIndex) return action.concurrently ? LockMode::kShareUpdateExclusive : LockMode::kShare;
+      if (kind == ObjectKind::kTrigger) return LockMode::kShareRowExclusive;
+      if (kind == ObjectKind::kPolicy || kind == ObjectKind::kRule) return LockMode::kAccessExclusive;
+      return LockMode::kNone;
+    case ActionKind::kDrop:
+      if (action.concurrently) return LockMode::kShareUpdateExclusive;
+      return table || kind == ObjectKind::kIndex || kind == ObjectKind::kTrigger || kind == ObjectKind::kPolicy ||
+                     kind == ObjectKind::kRule
+                 ? LockMode::kAccessExclusive
+                 : LockMode::kNone;
+    case ActionKind::kRename:
+      return table ? LockMode::kAccessExclusive : LockMode::kNone;
+    case ActionKind::kAddConstraint:
+      if (!table) return LockMode::kNone;
+      return action.constraint == ConstraintKind::kForeignKey ? LockMode::kShareRowExclusive
+                                                              : LockMode::kAccessExclusive;
+    case ActionKind::kValidateConstraint:
+      return table ? LockMode::kShareUpdateExclusive : LockMode::kNone;
+    case ActionKind::kSetSchema:
+    case ActionKind::kAddColumn:
+    case ActionKind::kDropColumn:
+    case ActionKind::kAlterColumnType:
+    case ActionKind::kSetNotNull:
+    case ActionKind::kDropNotNull:
+    case ActionKind::kSetDefault:
+    case ActionKind::kDropDefault:
+    case ActionKind::kDropConstraint:
+      return table ? LockMode::kAccessExclusive : LockMode::kNone;
+    case ActionKind::kAttachPartition:
+      return server >= 12 ? LockMode::kShareUpdateExclusive : LockMode::kAccessExclusive;
+    case ActionKind::kDetachPartition:
+      return action.concurrently ? LockMode::kShareUpdateExclusive : LockMode::kAccessExclusive;
+    case ActionKind::kTruncate:
+      return LockMode::kAccessExclusive;
+    case ActionKind::kRestrict:
+      return action.object.name.empty() ? LockMode::kNone : LockMode::kAccessExclusive;
+    case ActionKind::kReindex:
+      return action.concurrently ? LockMode::kShareUpdateExclusive : LockMode::kShare;
+    case ActionKind::kMaintenance:
+      return action.note.empty() || action.concurrently ? LockMode::kNone : LockMode::kAccessExclusive;
+    case ActionKind::kAlterOther:
+      return table &&
+                     (action.note == "SET TABLESPACE" || action.note == "SET LOGGED" || action.note == "SET UNLOGGED" ||
+                      action.note == "SET ACCESS METHOD" || action.note == "REPLICA IDENTITY" || action.note == "OWNER")
+                 ? LockMode::kAccessExclusive
+                 : LockMode::kNone;
+    case ActionKind::kSession:
+      return action.note == "LOCK" && action.new_name == "ACCESS EXCLUSIVE" ? LockMode::kAccessExclusive
+                                                                            : LockMode::kNone;
+    default:
+      return LockMode::kNone;
+  }
+}
+
+LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool>& selected,
+                const LintOptions& options) {
+  LintReport report;
+  std::map<const Rule*, Severity> severities;
+  std::vector<const Rule*> rules;  // those that check actions, and are on
+  for (const Rule* rule : all_rules()) {
+    if (options.dialect == Dialect::kSqlite && !rule->sqlite) continue;
+    Severity severity = rule->group == HazardGroup::kQuality && !options.quality ? Severity::kOff : rule->severity;
+    if (const auto given = options.severities.find(std::string(rule->id)); given != options.severities.end()) {
+      severity = given->second;
+    }
+    if (severity == Severity::kOff) continue;
+    severities.emplace(rule, severity);
+    if (rule->check != nullptr) rules.push_back(rule);
+  }
+  Schema schema = options.catalogue != nullptr ? *options.catalogue : Schema{};
+  const bool others_have_down =
+      std::ranges::any_of(migrations, [](const Migration& migration) { return migration.down.has_value(); });
+  for (std::size_t i = 0; i < migrations.size(); ++i) {
+    if (!selected[i]) {
+      // What the database has is in its catalogue.
+      if (options.catalogue == nullptr) replay(migrations[i], options, schema);
+      continue;
+    }
+    ++report.migrations;
+    File(migrations[i], options, schema, report, rules, severities).lint(options.one_plan ? 1 : 0, others_have_down);
+  }
+  if (options.dialect == Dialect::kPostgres && options.catalogue == nullptr) {
+    if (!options.server_known) {
+      report.assumptions.push_back("PostgreSQL " + std::to_string(options.server) +
+                                   " is assumed (--server-version says which)");
+    }
+    report.assumptions.emplace_back(
+        "every table that a migration did not just create is taken to be large and in use (--database looks)");
+  }
+  return report;
+}
+
+}  // namespace syzygy

@@ -1,0 +1,32 @@
+#include "migration/rules/rules.h"
+#include "migration/rules/words.h"
+
+namespace syzygy {
+namespace {
+
+void check(const Action& action, const Subject&, Report& report) {
+  if (action.kind == ActionKind::kUnknown) report.add(action.note);
+}
+
+}  // namespace
+
+const Rule kNotUnderstood{
+    .id = "not-understood",
+    .aliases = {"syntax-error"},
+    .title = "A statement that is not understood",
+    .group = HazardGroup::kCannotWork,
+    .severity = Severity::kError,
+    .tables = Tables::kAny,
+    .sqlite = true,
+    .triggers =
+        "Text that is no statement of PostgreSQL 15's grammar (or of SQLite's), is nested too deep, or is too large to "
+        "judge.",
+    .why = "Nothing can be said of it. Where it is newer syntax it may well run.",
+    .safe =
+        "Mend it; or, where it is newer syntax, say so: -- syzygy:ignore not-understood because PostgreSQL 17 reads it",
+    .fires = {{.sql = "ALTER TABEL orders ADD COLUMN a int"}},
+    .silent = {{.sql = "ALTER TABLE orders ADD COLUMN a int"}},
+    .check = check,
+};
+
+}  // namespace syzygy

@@ -1,0 +1,40 @@
+#include "migration/rules/rules.h"
+#include "migration/rules/words.h"
+
+namespace syzygy {
+namespace {
+
+void check(const Action& action, const Subject&, Report& report) {
+  if (!adds(action, ConstraintKind::kPrimaryKey) || !action.using_index.empty()) return;
+  report.add("adds PRIMARY KEY to " + describe(action.object) + " and builds its index while everything waits",
+             "-- syzygy:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY " +
+                 sql_name(action.part.empty() ? action.object.name + "_key" : action.part) + " ON " +
+                 sql_name(action.object) + " (" + sql_names(action.columns) +
+                 ");\n-- then, in a migration of its own\nALTER TABLE " + sql_name(action.object) +
+                 " ADD PRIMARY KEY USING INDEX " +
+                 sql_name(action.part.empty() ? action.object.name + "_key" : action.part) + ";");
+}
+
+}  // namespace
+
+const Rule kPrimaryKeyScan{
+    .id = "primary-key-scan",
+    .aliases = {"adding-primary-key-constraint"},
+    .title = "A primary key builds its index while everything waits",
+    .group = HazardGroup::kBlocks,
+    .severity = Severity::kError,
+    .tables = Tables::kFilled,
+    .triggers = "ADD PRIMARY KEY without USING INDEX on a table in use.",
+    .why =
+        "It takes an ACCESS EXCLUSIVE lock and builds an index from the whole table while it holds it: not even a "
+        "SELECT gets through.",
+    .safe = R"sql(CREATE UNIQUE INDEX CONCURRENTLY keyless_pkey ON keyless (id);  -- outside a transaction
+ALTER TABLE keyless ADD CONSTRAINT keyless_pkey PRIMARY KEY USING INDEX keyless_pkey;)sql",
+    .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .table = "keyless"},
+    .fires = {{.sql = "ALTER TABLE keyless ADD CONSTRAINT keyless_pkey PRIMARY KEY (id)"}},
+    .silent = {{.sql = "ALTER TABLE keyless ADD CONSTRAINT keyless_pkey PRIMARY KEY USING INDEX keyless_id"},
+               {.sql = "CREATE TABLE parcels (id bigint, PRIMARY KEY (id))"}},
+    .check = check,
+};
+
+}  // namespace syzygy

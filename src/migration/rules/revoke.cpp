@@ -1,0 +1,33 @@
+#include "migration/rules/rules.h"
+#include "migration/rules/words.h"
+
+namespace syzygy {
+namespace {
+
+void check(const Action& action, const Subject&, Report& report) {
+  if (action.kind != ActionKind::kRestrict || !action.object.name.empty() || action.note != "revokes rights") return;
+  report.add("revokes rights that old code may still use");
+}
+
+}  // namespace
+
+const Rule kRevoke{
+    .id = "revoke",
+    .title = "Rights are taken away while old code runs",
+    .group = HazardGroup::kBreaksOldCode,
+    .severity = Severity::kWarning,
+    .tables = Tables::kAny,
+    .when = When::kBeforeDeployment,
+    .triggers = "REVOKE before the deployment.",
+    .why = "Old code may still use the rights.",
+    .safe = R"sql(-- post_deploy, when no old code runs
+REVOKE INSERT ON orders FROM clerk;)sql",
+    .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy
+REVOKE SELECT ON orders FROM clerk)sql",
+               .breaks = "SET ROLE clerk; SELECT id FROM orders"}},
+    .silent = {{.sql = "REVOKE SELECT ON orders FROM clerk"}, {.sql = R"sql(-- syzygy:stage pre_deploy
+GRANT INSERT ON orders TO clerk)sql"}},
+    .check = check,
+};
+
+}  // namespace syzygy

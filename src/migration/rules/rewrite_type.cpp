@@ -1,0 +1,49 @@
+#include "migration/rules/rules.h"
+#include "migration/rules/types.h"
+#include "migration/rules/words.h"
+
+namespace syzygy {
+namespace {
+
+void check(const Action& action, const Subject& subject, Report& report) {
+  if (action.kind != ActionKind::kAlterColumnType || action.object.kind != ObjectKind::kTable) return;
+  const KnownColumn* column = subject.schema.column(action.object, action.part);
+  const TypeChange change = type_change(column != nullptr ? column->type : "", action.type);
+  if (!change.rewrites && !action.converts) return;
+  if (column != nullptr && !change.rewrites) return;
+  std::string message = "changes the type of " + part_of(action) + (column != nullptr ? " from " + column->type : "") +
+                        " to " + action.type + ", which writes the table anew while everything waits";
+  if (!change.known) message += " (assumed: the old type is not known)";
+  if (change.unless_utc) message += " (unless the session's TimeZone is UTC)";
+  report.add(std::move(message));
+}
+
+}  // namespace
+
+const Rule kRewriteType{
+    .id = "rewrite-type",
+    .aliases = {"changing-column-type"},
+    .title = "A type change writes the whole table anew",
+    .group = HazardGroup::kRewrites,
+    .severity = Severity::kError,
+    .tables = Tables::kFilled,
+    .triggers = "ALTER COLUMN ... TYPE to a type whose values are stored differently.",
+    .why =
+        "The table and its indexes are written anew under an ACCESS EXCLUSIVE lock. Growing a varchar, varchar to "
+        "text, more digits of a numeric with the same scale, cidr to inet are free; timestamp to timestamptz is only "
+        "where TimeZone is UTC.",
+    .safe = R"sql(-- pre_deploy: a new column, kept by a trigger, filled in batches
+ALTER TABLE orders ADD COLUMN quantity_new bigint;
+-- post_deploy: swap the names in one short transaction, then drop the old one)sql",
+    .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true},
+    .fires = {{.sql = "ALTER TABLE orders ALTER COLUMN quantity TYPE bigint"},
+              {.sql = "ALTER TABLE orders ALTER COLUMN note TYPE varchar(200)"},
+              {.sql = R"sql(SET TimeZone = 'Europe/Berlin';
+ALTER TABLE orders ALTER COLUMN placed_at TYPE timestamptz)sql"}},
+    .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state TYPE varchar(40)"},
+               {.sql = "ALTER TABLE orders ALTER COLUMN state TYPE text"},
+               {.sql = "ALTER TABLE orders ALTER COLUMN total TYPE numeric(14,2)"}},
+    .check = check,
+};
+
+}  // namespace syzygy

@@ -1,0 +1,40 @@
+#include "migration/rules/rules.h"
+#include "migration/rules/words.h"
+
+namespace syzygy {
+namespace {
+
+void check(const Action& action, const Subject&, Report& report) {
+  if (!adds(action, ConstraintKind::kUnique) || !action.using_index.empty()) return;
+  report.add("adds UNIQUE to " + describe(action.object) + " and builds its index while everything waits",
+             "-- syzygy:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY " +
+                 sql_name(action.part.empty() ? action.object.name + "_key" : action.part) + " ON " +
+                 sql_name(action.object) + " (" + sql_names(action.columns) +
+                 ");\n-- then, in a migration of its own\nALTER TABLE " + sql_name(action.object) +
+                 " ADD UNIQUE USING INDEX " +
+                 sql_name(action.part.empty() ? action.object.name + "_key" : action.part) + ";");
+}
+
+}  // namespace
+
+const Rule kUniqueScan{
+    .id = "unique-scan",
+    .aliases = {"disallowed-unique-constraint"},
+    .title = "A UNIQUE constraint builds its index while everything waits",
+    .group = HazardGroup::kBlocks,
+    .severity = Severity::kError,
+    .tables = Tables::kFilled,
+    .triggers = "ADD UNIQUE without USING INDEX on a table in use.",
+    .why =
+        "It takes an ACCESS EXCLUSIVE lock and builds an index from the whole table while it holds it: not even a "
+        "SELECT gets through.",
+    .safe = R"sql(CREATE UNIQUE INDEX CONCURRENTLY orders_both ON orders (id, number);  -- outside a transaction
+ALTER TABLE orders ADD CONSTRAINT orders_both UNIQUE USING INDEX orders_both;)sql",
+    .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true},
+    .fires = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_both UNIQUE (id, number)"}},
+    .silent = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_number_key UNIQUE USING INDEX orders_number"},
+               {.sql = "CREATE TABLE parcels (id bigint, UNIQUE (id))"}},
+    .check = check,
+};
+
+}  // namespace syzygy

@@ -1,0 +1,64 @@
+#include "migration/rules/words.h"
+
+#include <algorithm>
+
+namespace syzygy {
+
+std::string part_of(const Action& action, std::string_view word) {
+  if (action.part.empty()) return describe(action.object);
+  return std::string(word) + " " + action.part + " of " + describe(action.object);
+}
+
+std::string sql_name(std::string_view name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  if (!name.empty() && std::ranges::all_of(name, plain) && (name.front() < '0' || name.front() > '9')) {
+    return std::string(name);
+  }
+  std::string quoted = "\"";
+  for (const char c : name) {
+    if (c == '"') quoted.push_back('"');
+    quoted.push_back(c);
+  }
+  return quoted + "\"";
+}
+
+std::string sql_name(const ObjectName& object) {
+  return (object.schema.empty() ? "" : sql_name(object.schema) + ".") + sql_name(object.name);
+}
+
+std::string sql_names(const std::vector<std::string>& names) {
+  std::string all;
+  for (const auto& name : names) all += (all.empty() ? "" : ", ") + (name.empty() ? "(...)" : sql_name(name));
+  return all;
+}
+
+ObjectName table_of(const Action& action, const Schema& schema) {
+  if (!action.on.name.empty()) return action.on;
+  if (action.object.kind == ObjectKind::kIndex) {
+    if (const KnownIndex* index = schema.index(action.object)) return index->table;
+  }
+  return action.object;
+}
+
+bool adds(const Action& action, ConstraintKind kind) {
+  return action.kind == ActionKind::kAddConstraint && action.constraint == kind;
+}
+
+bool drops(const Action& action, ObjectKind kind) {
+  return action.kind == ActionKind::kDrop && action.object.kind == kind;
+}
+
+bool renames(const Action& action, ObjectKind kind) {
+  return action.kind == ActionKind::kRename && action.object.kind == kind && action.part.empty();
+}
+
+const Action* done_before(const Subject& subject, ActionKind kind, const ObjectName& object, std::string_view part) {
+  for (std::size_t i = 0; i <= subject.index && i < subject.meanings.size(); ++i) {
+    for (const Action& action : subject.meanings[i].actions) {
+      if (action.kind == kind && action.object == object && action.part == part) return &action;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace syzygy

@@ -1,0 +1,30 @@
+// words.h - how checks name things in their messages, and the questions that several of them ask.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "migration/rules/rule.h"
+
+namespace syzygy {
+
+// "column email of table users"; "table users" where the action has no part.
+std::string part_of(const Action& action, std::string_view word = "column");
+
+// "public.users", as SQL would name it; quoted where it must be.
+std::string sql_name(const ObjectName& object);
+std::string sql_name(std::string_view name);
+// "a, b"
+std::string sql_names(const std::vector<std::string>& names);
+
+// The table that an action is about: its object, or what an index or trigger stands on.
+ObjectName table_of(const Action& action, const Schema& schema);
+
+bool adds(const Action& action, ConstraintKind kind);
+bool drops(const Action& action, ObjectKind kind);
+bool renames(const Action& action, ObjectKind kind);  // the object itself, not a part of it
+
+// An earlier statement of the migration did `kind` to the same part of the same object.
+const Action* done_before(const Subject& subject, ActionKind kind, const ObjectName& object, std::string_view part);
+
+}  // namespace syzygy
