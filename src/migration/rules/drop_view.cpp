@@ -28,13 +28,13 @@ const Rule kDropView{
         "DROP VIEW or DROP MATERIALIZED VIEW before the deployment, without creating it anew in the same transaction.",
     .why = "Old code still reads it.",
     .safe = R"sql(-- post_deploy, when no old code runs
-DROP VIEW open_orders;)sql",
+DROP VIEW customer_names;)sql",
     .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy
-DROP VIEW open_orders)sql",
-               .breaks = "SELECT id FROM open_orders"}},
-    .silent = {{.sql = "DROP VIEW open_orders"}, {.sql = R"sql(-- syzygy:stage pre_deploy
-DROP VIEW open_orders;
-CREATE VIEW open_orders AS SELECT id, note, total FROM orders)sql"}},
+DROP VIEW customer_names)sql",
+               .breaks = "SELECT id FROM customer_names"}},
+    .silent = {{.sql = "DROP VIEW customer_names"}, {.sql = R"sql(-- syzygy:stage pre_deploy
+DROP VIEW customer_names;
+CREATE VIEW customer_names AS SELECT id, name, 1 AS level FROM customers)sql"}},
     .check = check,
 };
 

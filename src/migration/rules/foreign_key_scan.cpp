@@ -6,7 +6,7 @@ namespace {
 
 void check(const Action& action, const Subject&, Report& report) {
   const bool constraint = adds(action, ConstraintKind::kForeignKey) && !action.not_valid;
-  const bool column = action.kind == ActionKind::kAddColumn && !action.other.name.empty();
+  const bool column = action.kind == ActionKind::kAddColumn && !action.other.name.empty() && action.fills_itself;
   if (!constraint && !column) return;
   const std::string name =
       action.part.empty() || column
@@ -41,12 +41,12 @@ ALTER TABLE orders VALIDATE CONSTRAINT orders_customer;)sql",
     .claim = Claim{.lock = LockMode::kShareRowExclusive, .other = LockMode::kShareRowExclusive, .scans = true},
     .fires = {{.sql =
                    "ALTER TABLE orders ADD CONSTRAINT orders_customer FOREIGN KEY (customer_id) REFERENCES customers"},
-              {.sql = "ALTER TABLE orders ADD COLUMN payer_id bigint REFERENCES customers",
+              {.sql = "ALTER TABLE orders ADD COLUMN payer_id bigint DEFAULT 1 REFERENCES customers",
                .claim =
                    Claim{.lock = LockMode::kAccessExclusive, .other = LockMode::kShareRowExclusive, .scans = true}}},
     .silent = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_customer FOREIGN KEY (customer_id) REFERENCES "
                        "customers NOT VALID"},
-               {.sql = "ALTER TABLE orders ADD COLUMN payer_id bigint"},
+               {.sql = "ALTER TABLE orders ADD COLUMN payer_id bigint REFERENCES customers"},
                {.sql = "CREATE TABLE parcels (order_id bigint REFERENCES orders)"}},
     .check = check,
 };

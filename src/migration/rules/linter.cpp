@@ -200,6 +200,7 @@ class File {
       for (std::size_t i = 0; i < statements_.size(); ++i) {
         const Place at_fault = place_in(statements_[i], meanings_[i].stopped_at);
         if (at(migration_.up.path, at_fault) != found->second) continue;
+        if (meanings_[i].actions.front().kind == ActionKind::kUnknown) return std::nullopt;  // not-understood says it
         set_place(finding, i, 0);
         keep(std::move(finding), &ignores_[i]);
         return std::nullopt;
@@ -212,7 +213,9 @@ class File {
   // `action` is what happens, `outer` the action of the statement that makes it happen.
   void look(const Action& action, const Action& outer, Subject& subject) {
     const ObjectName table = table_of(action, schema_);
-    const bool is_new = schema_.is_new(action.object) || schema_.is_new(table);
+    // What stands on a table is as much in use as the table, however new its own name is.
+    const bool stands_on = action.kind == ActionKind::kCreate && !action.on.name.empty();
+    const bool is_new = schema_.is_new(table) || (!stands_on && schema_.is_new(action.object));
     const bool small = schema_.is_small(table);
     subject.in_body = &action != &outer;
     for (const Rule* rule : rules_) {

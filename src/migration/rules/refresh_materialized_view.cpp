@@ -20,10 +20,10 @@ const Rule kRefreshMaterializedView{
     .severity = Severity::kWarning,
     .triggers = "REFRESH MATERIALIZED VIEW without CONCURRENTLY.",
     .why = "It takes an ACCESS EXCLUSIVE lock on the view for as long as its query takes.",
-    .safe = "REFRESH MATERIALIZED VIEW CONCURRENTLY order_totals;  -- needs a unique index on it",
-    .claim = Claim{.lock = LockMode::kAccessExclusive, .rewrites = true, .table = "order_totals"},
-    .fires = {{.sql = "REFRESH MATERIALIZED VIEW order_totals"}},
-    .silent = {{.sql = "REFRESH MATERIALIZED VIEW CONCURRENTLY order_totals"}},
+    .safe = "REFRESH MATERIALIZED VIEW CONCURRENTLY customer_counts;  -- needs a unique index on it",
+    .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true, .table = "customer_counts"},
+    .fires = {{.sql = "REFRESH MATERIALIZED VIEW customer_counts"}},
+    .silent = {{.sql = "REFRESH MATERIALIZED VIEW CONCURRENTLY customer_counts"}},
     .check = check,
 };
 

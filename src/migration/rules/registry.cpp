@@ -108,16 +108,17 @@ CREATE TABLE orders (
   quantity integer DEFAULT 1,
   boxes positive DEFAULT 1,
   feeling mood,
-  placed_at timestamp
+  placed_at timestamp,
+  weight numeric(10,2)
 );
 CREATE UNIQUE INDEX orders_number ON orders (number);
 CREATE INDEX orders_note ON orders (note);
 ALTER TABLE orders ADD CONSTRAINT orders_total_check CHECK (total >= 0);
 CREATE TABLE keyless (id bigint NOT NULL);
 CREATE UNIQUE INDEX keyless_id ON keyless (id);
-CREATE VIEW open_orders AS SELECT id, note FROM orders WHERE state = 'new';
-CREATE MATERIALIZED VIEW order_totals AS SELECT customer_id, sum(total) AS total FROM orders GROUP BY customer_id;
-CREATE UNIQUE INDEX order_totals_customer ON order_totals (customer_id);
+CREATE VIEW customer_names AS SELECT id, name FROM customers;
+CREATE MATERIALIZED VIEW customer_counts AS SELECT name, count(*) AS times FROM customers GROUP BY name;
+CREATE UNIQUE INDEX customer_counts_name ON customer_counts (name);
 CREATE TABLE events (day date NOT NULL, what text) PARTITION BY RANGE (day);
 CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE events_2026 (day date NOT NULL, what text);

@@ -21,11 +21,13 @@ const Rule kRenameView{
     .triggers = "ALTER VIEW or ALTER MATERIALIZED VIEW ... RENAME TO, or RENAME COLUMN.",
     .why = "Old code knows only the old name, new code only the new one.",
     .safe = R"sql(-- pre_deploy: both
-CREATE VIEW pending_orders AS SELECT * FROM open_orders;
+CREATE VIEW names_of_customers AS SELECT * FROM customer_names;
 -- post_deploy, in a later release
-DROP VIEW open_orders;)sql",
-    .fires = {{.sql = "ALTER VIEW open_orders RENAME TO pending_orders", .breaks = "SELECT id FROM open_orders"},
-              {.sql = "ALTER VIEW open_orders RENAME COLUMN note TO remark", .breaks = "SELECT note FROM open_orders"}},
+DROP VIEW customer_names;)sql",
+    .fires = {{.sql = "ALTER VIEW customer_names RENAME TO names_of_customers",
+               .breaks = "SELECT id FROM customer_names"},
+              {.sql = "ALTER VIEW customer_names RENAME COLUMN name TO title",
+               .breaks = "SELECT name FROM customer_names"}},
     .silent = {{.sql = "CREATE VIEW fresh AS SELECT 1 AS a; ALTER VIEW fresh RENAME TO fresher"}},
     .check = check,
 };

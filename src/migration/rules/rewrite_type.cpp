@@ -42,7 +42,7 @@ ALTER TABLE orders ADD COLUMN quantity_new bigint;
 ALTER TABLE orders ALTER COLUMN placed_at TYPE timestamptz)sql"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state TYPE varchar(40)"},
                {.sql = "ALTER TABLE orders ALTER COLUMN state TYPE text"},
-               {.sql = "ALTER TABLE orders ALTER COLUMN total TYPE numeric(14,2)"}},
+               {.sql = "ALTER TABLE orders ALTER COLUMN weight TYPE numeric(14,2)"}},
     .check = check,
 };
 

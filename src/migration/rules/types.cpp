@@ -111,6 +111,13 @@ TypeChange type_change(std::string_view from_spelled, std::string_view to_spelle
   if (from.array != to.array) return {.known = true, .rewrites = true, .narrows = true, .unless_utc = false};
 
   const bool same = from.name == to.name;
+  if (from.array) {  // of another element type or length: converted one by one
+    change = type_change(from_spelled.substr(0, from_spelled.size() - 2), to_spelled.substr(0, to_spelled.size() - 2));
+    change.rewrites = !same || to.first.has_value();
+    change.unless_utc = false;
+    return change;
+  }
+  if (from.name == "bit" && to.name == "varbit" && !to.first) return {};
   if (is_text(from.name) && is_text(to.name)) {
     // To text, to varchar, to a longer varchar: nothing to do.
     change.narrows =
@@ -146,7 +153,7 @@ TypeChange type_change(std::string_view from_spelled, std::string_view to_spelle
   const bool zones =
       (from.name == "timestamp" && to.name == "timestamptz") || (from.name == "timestamptz" && to.name == "timestamp");
   change.rewrites = true;
-  change.unless_utc = zones && grows(from.first.value_or(6), to.first.value_or(6));
+  change.unless_utc = zones && !to.first;
   const Rank a = rank(from.name);
   const Rank b = rank(to.name);
   const bool to_any_text = to.name == "text" || (to.name == "varchar" && !to.first);

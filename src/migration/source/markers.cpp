@@ -26,7 +26,7 @@ constexpr std::string_view kPrefix = "syzygy:";
 
 constexpr std::string_view kKnown =
     "known are: -- syzygy:stage pre_deploy|post_deploy, -- syzygy:no-transaction, -- syzygy:depends ID ...|none, "
-    "-- syzygy:down, -- syzygy:ignore RULE because REASON";
+    "-- syzygy:down, -- syzygy:ignore RULE because REASON, -- syzygy:ignore-file RULE because REASON";
 
 // Reads the markers of one file, from the top; `script_` is the direction that they are in.
 class Reader {
@@ -139,7 +139,7 @@ class Reader {
       }
       return {};
     }
-    if (key == "ignore") {
+    if (key == "ignore" || key == "ignore-file") {
       const auto because = value.find(" because ");
       if (because == std::string_view::npos || trimmed(value.substr(0, because)).empty() ||
           trimmed(value.substr(because + 9)).empty()) {

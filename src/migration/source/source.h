@@ -3,7 +3,7 @@
 // Six formats (docs/migrations.md): golang-migrate, Flyway, Atlas, goose, dbmate and plain numbered SQL, one reader
 // file each (formats.h), recognised by names and directives. Our markers stand in line comments of any of them: `--
 // syzygy:stage pre_deploy|post_deploy`, `-- syzygy:no-transaction`, `-- syzygy:depends 0002 0003|none`, `--
-// syzygy:down` (plain only), `-- syzygy:ignore RULE because REASON`; those of stage and transaction hold for the
+// syzygy:down` (plain only), `-- syzygy:ignore[-file] RULE because REASON`; those of stage and transaction hold for the
 // direction in which they stand. Nothing is judged here.
 #pragma once
 

@@ -1,0 +1,238 @@
+// Every rule's own examples: those that fire do, and the near misses stay silent.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "base/sha256.h"
+#include "migration/rules/linter.h"
+#include "migration/rules/rule.h"
+#include "migration/source/markers.h"
+
+namespace syzygy {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+Migration migration(std::string id, std::string_view text, Dialect dialect = Dialect::kPostgres) {
+  Migration made;
+  made.id = StepId{id};
+  const std::string path = id + "_example.sql";
+  auto marked = read_markers(dialect, text, path);
+  if (!marked) {
+    ADD_FAILURE() << marked.error().message << "\n" << text;
+    return made;
+  }
+  made.up = marked->up;
+  made.down = marked->down;
+  return made;
+}
+
+LintOptions all_on() {
+  LintOptions options;
+  options.quality = true;
+  options.server_known = true;
+  for (const Rule* rule : all_rules()) {
+    if (rule->severity == Severity::kOff) options.severities[std::string(rule->id)] = Severity::kWarning;
+  }
+  return options;
+}
+
+LintReport lint_example(const Example& example, const LintOptions& options = all_on()) {
+  const std::vector<Migration> migrations = {migration("0001", kExampleTables), migration("0002", example.before),
+                                             migration("0003", example.sql)};
+  return lint(migrations, {false, false, true}, options);
+}
+
+std::set<std::string> ids(const LintReport& report) {
+  std::set<std::string> found;
+  for (const Finding& finding : report.findings) {
+    if (!finding.ignored_because) found.emplace(finding.rule->id);
+  }
+  return found;
+}
+
+std::set<std::string> lint_text(std::string_view sql, const LintOptions& options = all_on()) {
+  return ids(lint_example({.sql = sql}, options));
+}
+
+TEST(Rules, FireOnWhatTheySayAndOnNoNearMiss) {
+  for (const Rule* rule : all_rules()) {
+    const std::string id(rule->id);
+    EXPECT_FALSE(rule->fires.empty()) << id;
+    EXPECT_FALSE(rule->silent.empty()) << id;
+    for (const Example& example : rule->fires) {
+      EXPECT_THAT(ids(lint_example(example)), Contains(id)) << example.sql;
+    }
+    for (const Example& example : rule->silent) {
+      EXPECT_THAT(ids(lint_example(example)), Not(Contains(id))) << id << ": " << example.sql;
+    }
+  }
+}
+
+TEST(Rules, AreFoundByIdAndAlias) {
+  std::set<std::string> names;
+  for (const Rule* rule : all_rules()) {
+    EXPECT_TRUE(names.emplace(rule->id).second) << rule->id;
+    EXPECT_EQ(find_rule(rule->id), rule);
+    EXPECT_FALSE(rule->title.empty() || rule->why.empty() || rule->safe.empty() || rule->triggers.empty()) << rule->id;
+  }
+  EXPECT_EQ(find_rule("Drop_Column"), find_rule("ban-drop-column"));
+  EXPECT_EQ(find_rule("no-such"), nullptr);
+  for (const char* code :
+       {"NOT_NULL", "DROP_COLUMN", "DROP_TABLE", "RENAME_COLUMN", "RENAME_TABLE", "ALTER_COLUMN", "ADD_UNIQUE",
+        "CREATE_INDEX", "CREATE_INDEX_EXCLUSIVE", "DROP_INDEX", "REINDEX", "RUNSQL_REVERSIBLE"}) {
+    EXPECT_NE(find_rule(code), nullptr) << code;
+  }
+}
+
+TEST(Rules, ThatSpeakOfLocksScansOrRewritesClaimSomething) {
+  for (const Rule* rule : all_rules()) {
+    if (rule->group != HazardGroup::kBlocks && rule->group != HazardGroup::kRewrites) continue;
+    for (const Example& example : rule->fires) {
+      EXPECT_TRUE(rule->claim || example.claim) << rule->id << ": " << example.sql;
+    }
+  }
+}
+
+TEST(Rules, ThatSayOldCodeBreaksShowHow) {
+  for (const Rule* rule : all_rules()) {
+    if (rule->group != HazardGroup::kBreaksOldCode) continue;
+    for (const Example& example : rule->fires) {
+      const bool outside = example.sql.find("DROP DATABASE") != std::string_view::npos;
+      EXPECT_TRUE(outside || !example.breaks.empty() || !example.refused_as.empty()) << rule->id << ": " << example.sql;
+    }
+  }
+}
+
+// --- stages
+// ------------------------------------------------------------------------------------------------------------
+
+TEST(Lint, ADropAfterItsPreludeIsNoError) {
+  const std::vector<Migration> history = {
+      migration("1", kExampleTables), migration("2", "ALTER TABLE orders ALTER COLUMN number DROP NOT NULL"),
+      migration("3", "-- syzygy:stage post_deploy\nALTER TABLE orders DROP COLUMN number")};
+  EXPECT_THAT(ids(lint(history, {false, false, true}, {})), IsEmpty());
+  LintOptions one_phase;
+  one_phase.one_phase = true;
+  EXPECT_THAT(ids(lint(history, {false, false, true}, one_phase)), Contains("drop-column"));
+}
+
+TEST(Lint, WhatTheSamePlanAndStageCreatesIsNew) {
+  const std::vector<Migration> history = {migration("1", "CREATE TABLE t (a int)"),
+                                          migration("2", "CREATE INDEX t_a ON t (a)"),
+                                          migration("3", "-- syzygy:stage post_deploy\nCREATE INDEX t_b ON t (a)")};
+  const auto lines = [&](bool one_plan) {
+    LintOptions options;
+    options.one_plan = one_plan;
+    std::string found;
+    for (const Finding& finding : lint(history, {true, true, true}, options).findings) found += finding.id.value;
+    return found;
+  };
+  EXPECT_EQ(lines(true), "3");    // by then new code uses it
+  EXPECT_EQ(lines(false), "23");  // nothing says that they are applied together
+}
+
+TEST(Lint, ACatalogueKeepsItQuietOnSmallTables) {
+  Schema catalogue;
+  catalogue.add(KnownTable{.name = {ObjectKind::kTable, "public", "small"},
+                           .columns = {},
+                           .constraints = {},
+                           .partitioned = false,
+                           .bytes = 8192});
+  catalogue.add(KnownTable{.name = {ObjectKind::kTable, "public", "large"},
+                           .columns = {},
+                           .constraints = {},
+                           .partitioned = false,
+                           .bytes = 1 << 30});
+  LintOptions options;
+  options.catalogue = &catalogue;
+  const auto found = [&](std::string_view sql) { return ids(lint({migration("1", sql)}, {true}, options)); };
+  EXPECT_THAT(found("CREATE INDEX i ON small (a)"), IsEmpty());
+  EXPECT_THAT(found("CREATE INDEX i ON large (a)"), Contains("create-index"));
+  EXPECT_THAT(found("CREATE INDEX i ON unheard (a)"), Contains("create-index"));
+}
+
+TEST(Lint, AnAmbiguityNamesBothSides) {
+  const auto report = lint_example({.sql = "ALTER TABLE orders ADD a int;\nALTER TABLE orders DROP note"});
+  ASSERT_THAT(ids(report), Contains("stage-ambiguous"));
+  for (const Finding& finding : report.findings) {
+    if (finding.rule->id != "stage-ambiguous") continue;
+    EXPECT_THAT(finding.message, HasSubstr("0003_example.sql:1:1"));
+    EXPECT_THAT(finding.message, HasSubstr("0003_example.sql:2:1"));
+  }
+}
+
+// --- places, ignores
+// ---------------------------------------------------------------------------------------------------
+
+TEST(Lint, PointsAtTheClause) {
+  const auto report = lint_example({.sql = "-- first\nALTER TABLE orders\n  ADD a int,\n  RENAME_ME int"});
+  ASSERT_FALSE(report.findings.empty());
+  EXPECT_EQ(report.findings.front().rule->id, "not-understood");
+  const auto second = lint_example({.sql = "ALTER TABLE orders\n  ADD a int,\n  ALTER note SET NOT NULL"});
+  for (const Finding& finding : second.findings) {
+    if (finding.rule->id != "set-not-null-scan") continue;
+    EXPECT_EQ(finding.place, (Place{3, 3}));
+    EXPECT_EQ(finding.line, "  ALTER note SET NOT NULL");
+    EXPECT_EQ(finding.length, 23U);
+  }
+}
+
+TEST(Lint, ALookIntoDoBlocksAndCalledFunctions) {
+  EXPECT_THAT(lint_text("DO $$ BEGIN CREATE INDEX i ON orders (total); END $$"), Contains("create-index"));
+  EXPECT_THAT(lint_text("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'TRUNCATE orders'; SELECT f()"),
+              Contains("truncate"));
+  EXPECT_THAT(lint_text("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'TRUNCATE orders'"),
+              Not(Contains("truncate")));
+}
+
+TEST(Lint, AnIgnoreHoldsForItsStatementOrItsFile) {
+  const auto lint_text = [](const std::string& sql) { return ids(lint_example({.sql = sql}, {})); };
+  const std::string drop = "CREATE INDEX a ON orders (total);\n";
+  EXPECT_THAT(lint_text("-- syzygy:ignore create-index because it is small\n" + drop), IsEmpty());
+  EXPECT_THAT(lint_text("-- syzygy:ignore CREATE_INDEX because it is small\n" + drop), IsEmpty());
+  EXPECT_THAT(lint_text("-- syzygy:ignore drop-index because it is small\n" + drop), Contains("create-index"));
+  EXPECT_THAT(lint_text("-- syzygy:ignore create-index because it is small\n" + drop + drop), Contains("create-index"));
+  EXPECT_THAT(lint_text("-- syzygy:ignore-file create-index because all are small\n" + drop + drop), IsEmpty());
+}
+
+TEST(Lint, FingerprintsOutliveMovesAndTellTwinsApart) {
+  const auto prints = [](std::string_view sql) {
+    std::vector<std::string> all;
+    for (const Finding& finding : lint_example({.sql = sql}, {}).findings) all.push_back(finding.fingerprint);
+    return all;
+  };
+  const auto two = prints("CREATE INDEX a ON orders (total);\nCREATE INDEX a ON orders (total)");
+  ASSERT_EQ(two.size(), 2U);
+  EXPECT_NE(two[0], two[1]);
+  EXPECT_EQ(prints("\n\n-- moved\nCREATE  INDEX a ON orders (total)"), (std::vector<std::string>{two[0]}));
+}
+
+// --- safety
+// ------------------------------------------------------------------------------------------------------------
+
+TEST(Lint, AnswersWhateverItIsGiven) {
+  const auto only_not_understood = [](const std::string& sql) {
+    Migration made;
+    made.id = StepId{"0003"};
+    made.up.path = "x.sql";
+    made.up.text = sql;
+    return ids(lint({made}, {true}, {}));
+  };
+  EXPECT_THAT(only_not_understood("SELECT " + std::string(10'000, '(') + "1" + std::string(10'000, ')')),
+              Contains("not-understood"));
+  EXPECT_THAT(only_not_understood("ALTER TABLE t ADD a text DEFAULT '\xC3('"), Contains("not-understood"));
+  EXPECT_THAT(only_not_understood(std::string("SELECT 1\0 2", 11)), Contains("not-understood"));
+  EXPECT_THAT(only_not_understood("SELECT '" + std::string(2 << 20, 'x') + "'"), Contains("not-understood"));
+  EXPECT_THAT(only_not_understood("DO $$ " + std::string(100'000, '(')), Contains("unreadable"));
+  EXPECT_THAT(only_not_understood("SELECT 'x"), Contains("unreadable"));
+  EXPECT_THAT(only_not_understood(""), IsEmpty());
+}
+
+}  // namespace
+}  // namespace syzygy
