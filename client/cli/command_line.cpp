@@ -222,6 +222,20 @@ std::string read_stages(const toml::table& file, StageRules& rules) {
   return {};
 }
 
+// [lint.severity] of syzygy.toml: rule = "off", "note", "warning" or "error".
+std::string read_severities(const toml::table& file, std::vector<std::pair<std::string, std::string>>& severities) {
+  const toml::node* node = file["lint"]["severity"].node();
+  if (node == nullptr) return {};
+  const toml::table* table = node->as_table();
+  if (table == nullptr) return "[lint.severity] in syzygy.toml is not a table";
+  for (const auto& [rule, level] : *table) {
+    const auto* text = level.as_string();
+    if (text == nullptr) return "[lint.severity] " + std::string(rule.str()) + " in syzygy.toml must be a text";
+    severities.emplace_back(rule.str(), text->get());
+  }
+  return {};
+}
+
 struct File {
   toml::table table;
   std::string wrong;
@@ -256,6 +270,7 @@ std::string unknown_key(const toml::table& file, const std::map<std::string, std
     if (key == "stages") continue;
     if (const auto section = keys.find(key); section != keys.end() && value.is_table()) {
       for (const auto& [inner, unused] : *value.as_table()) {
+        if (key == "lint" && inner.str() == "severity") continue;
         if (!section->second.contains(std::string(inner.str()))) {
           return "the key " + std::string(inner.str()) + " under [" + key +
                  "] in syzygy.toml is not known; see syzygy " + key + " --help";
@@ -484,6 +499,37 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
     add_output(*flags, s);
   }
 
+  {
+    auto [sub, flags] =
+        command(app, "lint", "What in these migrations breaks code, blocks, rewrites or loses data", "lint");
+    sub->add_option("directory", s.positional_directory, "The migrations directory [--dir]");
+    add_directory(*flags, s);
+    flags->text("--since", s.since, "Only migrations that changed since this git revision, e.g. origin/main");
+    add_database(*flags, s);
+    flags->list("--include", s.include, "Only files that match one of these globs");
+    flags->list("--exclude", s.exclude, "No files that match one of these globs");
+    flags->text("--baseline", s.baseline, "Leave out the findings that this file lists");
+    flags->text("--write-baseline", s.write_baseline, "Write all findings to this file, and end well");
+    flags->list("--severity", s.lint_severity, "RULE=off|note|warning|error, over [lint.severity] in syzygy.toml");
+    flags->yes("--warnings-as-errors", s.warnings_as_errors, "End with 1 on warnings, too");
+    flags->yes("--quality", s.quality, "Also what is only bad taste: json, char(n), keys of 32 bits ...");
+    flags->yes("--one-phase", s.one_phase, "Judge as if everything ran before the deployment, as other tools apply it");
+    flags->one_of("--dialect", s.dialect, "postgresql or sqlite [by --database, else postgresql]",
+                  {"postgresql", "sqlite"});
+    flags->number("--server-version", s.server_version, "PostgreSQL's major version [asked with --database, else 15]");
+    flags
+        ->one_of("--output", s.output, "text, json, sarif, github, gitlab or junit",
+                 {"text", "json", "sarif", "github", "gitlab", "junit"})
+        ->capture_default_str();
+    sub->footer("Exit codes: 0 clean, 1 findings, 2 it could not run.");
+  }
+  {
+    CLI::App* sub =
+        app.add_subcommand("explain", "What a hazard is, its lock, the safe form; without a name, all of them");
+    commands.emplace("explain", Flags(sub));
+    sub->add_option("rule", s.rule, "Its name, or what django-migration-linter or squawk call it");
+  }
+
   if (const std::string wrong = unknown_command(app, argc, argv); !wrong.empty()) return Ends{2, wrong};
   std::string chosen;
   try {
@@ -509,6 +555,8 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
   if (const std::string wrong = unknown_key(file.table, keys); !wrong.empty())
     return Ends{2, "syzygy: " + wrong + "\n"};
   if (const std::string wrong = read_stages(file.table, s.stages); !wrong.empty())
+    return Ends{2, "syzygy: " + wrong + "\n"};
+  if (const std::string wrong = read_severities(file.table, s.lint_severities); !wrong.empty())
     return Ends{2, "syzygy: " + wrong + "\n"};
   if (const std::string wrong = commands.at(chosen).fill(environment, file.table, s.command); !wrong.empty()) {
     return Ends{2, "syzygy: " + wrong + help_hint(chosen)};

@@ -25,6 +25,8 @@ int run_history(const Context& context);      // history.cpp: history, adopt, ac
 int run_sever(const Context& context);        // operator.cpp
 int run_leave(const Context& context);        // operator.cpp
 int run_resolve(const Context& context);      // operator.cpp
+int run_lint(const Context& context);         // lint.cpp
+int run_explain(const Context& context);      // explain.cpp
 int run_doctor(const Context& context);       // doctor.cpp
 
 // Opens the client of the daemon; on an error says it, and gives its exit code in `code`.

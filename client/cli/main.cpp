@@ -33,9 +33,9 @@ int columns() {
 int run(const syzygy::cli::Context& context) {
   using namespace syzygy::cli;
   static const std::map<std::string, int (*)(const Context&)> kCommands{
-      {"migrate", run_migrate}, {"exec", run_exec},       {"status", run_status},
-      {"target", run_target},   {"history", run_history}, {"sever", run_sever},
-      {"leave", run_leave},     {"resolve", run_resolve}, {"doctor", run_doctor},
+      {"migrate", run_migrate}, {"exec", run_exec},   {"status", run_status},   {"target", run_target},
+      {"history", run_history}, {"sever", run_sever}, {"leave", run_leave},     {"resolve", run_resolve},
+      {"doctor", run_doctor},   {"lint", run_lint},   {"explain", run_explain},
   };
   return kCommands.at(context.settings.command)(context);
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -59,6 +60,21 @@ struct Settings {
   bool attest_stopped = false;
   bool ignore_gate = false;
   StageRules stages;
+
+  // lint, explain
+  std::string positional_directory;
+  std::string since;
+  std::vector<std::string> include, exclude;
+  std::string baseline;
+  std::string write_baseline;
+  bool warnings_as_errors = false;
+  bool quality = false;
+  bool one_phase = false;
+  std::string dialect;  // "postgresql", "sqlite"; empty: by the database's URL
+  std::optional<int> server_version;
+  std::vector<std::string> lint_severity;                            // RULE=LEVEL
+  std::vector<std::pair<std::string, std::string>> lint_severities;  // [lint.severity] of syzygy.toml
+  std::string rule;
 
   // exec
   std::string plan_hash;

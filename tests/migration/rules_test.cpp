@@ -2,11 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "base/sha256.h"
 #include "migration/rules/linter.h"
+#include "migration/rules/page.h"
 #include "migration/rules/rule.h"
 #include "migration/source/markers.h"
 
@@ -232,6 +236,25 @@ TEST(Lint, AnswersWhateverItIsGiven) {
   EXPECT_THAT(only_not_understood("DO $$ " + std::string(100'000, '(')), Contains("unreadable"));
   EXPECT_THAT(only_not_understood("SELECT 'x"), Contains("unreadable"));
   EXPECT_THAT(only_not_understood(""), IsEmpty());
+}
+
+// --- documentation ----------------------------------------------------------------------------------------------------
+
+// SYZYGY_REWRITE=1 writes the page anew; read it as a diff.
+TEST(RulesPage, IsCurrent) {
+  const std::string path = std::string(SYZYGY_SOURCE_DIR) + "/docs/rules.md";
+  if (std::getenv("SYZYGY_REWRITE") != nullptr) std::ofstream(path) << rules_page();
+  std::ostringstream there;
+  there << std::ifstream(path).rdbuf();
+  EXPECT_EQ(there.str(), rules_page()) << "run this test with SYZYGY_REWRITE=1";
+}
+
+TEST(RulesPage, AndExplainSayWhatARuleHolds) {
+  const std::string text = explain(*find_rule("create-index"));
+  for (const char* part : {"create-index", "CREATE_INDEX", "SHARE on orders; reads all of orders", "CONCURRENTLY"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  for (const Rule* rule : all_rules()) EXPECT_THAT(list_of_rules(), HasSubstr(std::string(rule->id)));
 }
 
 }  // namespace

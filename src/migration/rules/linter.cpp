@@ -293,9 +293,10 @@ class File {
           finding.ignored_because = ignore.because;
       }
     }
-    // The same statement twice in one migration gives two fingerprints.
+    // The same statement twice in one migration gives two fingerprints. An ambiguity's message tells lines, which move.
+    const bool moves = finding.rule == &kStageAmbiguous;
     const std::string text = std::string(finding.rule->id) + '\n' + migration_.id.value + '\n' + finding.fingerprint +
-                             '\n' + finding.message;
+                             '\n' + (moves ? "" : finding.message);
     finding.fingerprint = sha256_hex(text + '\n' + std::to_string(repeats_[text]++)).substr(0, 16);
     findings_.push_back(std::move(finding));
   }
@@ -416,11 +417,10 @@ LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool
   }
   if (options.dialect == Dialect::kPostgres && options.catalogue == nullptr) {
     if (!options.server_known) {
-      report.assumptions.push_back("PostgreSQL " + std::to_string(options.server) +
-                                   " is assumed (--server-version says which)");
+      report.assumptions.push_back("PostgreSQL " + std::to_string(options.server) + " (--server-version says which)");
     }
     report.assumptions.emplace_back(
-        "every table that a migration did not just create is taken to be large and in use (--database looks)");
+        "every table that a migration did not just create is large and in use (--database looks)");
   }
   return report;
 }

@@ -1,0 +1,199 @@
+// syzygy lint DIR: reads the directory, chooses what to look at, and prints what the rules say.
+#include <fnmatch.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "base/name.h"
+#include "client/cli/commands.h"
+#include "client/cli/exit_codes.h"
+#include "client/cli/lint_catalogue.h"
+#include "client/cli/lint_git.h"
+#include "client/cli/lint_output.h"
+#include "client/cli/migrations.h"
+#include "migration/rules/linter.h"
+
+namespace syzygy::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+int refuse(const Context& context, const std::string& why) { return fail(context, kExitUsage, why); }
+
+bool matches(const std::vector<std::string>& globs, const std::string& path) {
+  const std::string name = fs::path(path).filename().string();
+  for (const std::string& glob : globs) {
+    if (::fnmatch(glob.c_str(), path.c_str(), 0) == 0 || ::fnmatch(glob.c_str(), name.c_str(), 0) == 0) return true;
+  }
+  return false;
+}
+
+// Fingerprints, one a line, with what they are for people behind them; # begins a comment.
+Result<std::set<std::string>> read_baseline(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    return failure(ErrorCode::kFailedPrecondition, "BASELINE_MISSING",
+                   "the baseline " + path + " cannot be read; write it with --write-baseline " + path);
+  }
+  std::set<std::string> known;
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string fingerprint;
+    if (words >> fingerprint && !fingerprint.starts_with('#')) known.insert(fingerprint);
+  }
+  return known;
+}
+
+bool write_baseline(const std::string& path, const LintReport& report) {
+  std::ofstream file(path, std::ios::trunc);
+  file << "# Findings that syzygy lint leaves out (--baseline): fingerprint, rule, place when it was written.\n";
+  for (const Finding& finding : report.findings) {
+    if (finding.ignored_because || finding.severity == Severity::kNote) continue;
+    file << finding.fingerprint << ' ' << finding.rule->id << ' ' << at(finding.file, finding.place) << '\n';
+  }
+  return static_cast<bool>(file.flush());
+}
+
+// The severities of syzygy.toml and of --severity RULE=LEVEL, which wins.
+Result<std::map<std::string, Severity>> severities(const Settings& settings) {
+  std::map<std::string, Severity> chosen;
+  const auto set = [&](const std::string& name, const std::string& level) -> Result<void> {
+    const Rule* rule = find_rule(name);
+    const auto severity = severity_of(level);
+    if (rule == nullptr) {
+      return failure(ErrorCode::kInvalidArgument, "RULE_UNKNOWN",
+                     "there is no rule \"" + printable(name) + "\" to set the severity of; see syzygy explain");
+    }
+    if (!severity) {
+      return failure(
+          ErrorCode::kInvalidArgument, "SEVERITY_UNKNOWN",
+          "\"" + printable(level) + "\" is no severity of " + name + "; there are off, note, warning, error");
+    }
+    chosen[std::string(rule->id)] = *severity;
+    return {};
+  };
+  for (const auto& [name, level] : settings.lint_severities) {
+    if (auto done = set(name, level); !done) return std::unexpected(done.error());
+  }
+  for (const std::string& given : settings.lint_severity) {
+    const auto equals = given.find('=');
+    const std::string level = equals == std::string::npos ? "" : given.substr(equals + 1);
+    if (auto done = set(given.substr(0, equals), level); !done) return std::unexpected(done.error());
+  }
+  return chosen;
+}
+
+// What the database has not applied yet, by its own history.
+Result<std::set<std::string>> applied_in(const Settings& settings) {
+  auto target = migration::open_target(settings.database, target_options(settings));
+  if (!target) return std::unexpected(target.error());
+  const auto snapshot = (*target)->snapshot();
+  if (!snapshot) return std::unexpected(snapshot.error());
+  if (const auto refusal = migration::refuses_unadopted(*snapshot)) return std::unexpected(*refusal);
+  std::set<std::string> ids;
+  for (const AppliedStep& step : migration::applied_steps(*snapshot)) ids.insert(step.id.value);
+  return ids;
+}
+
+}  // namespace
+
+int run_lint(const Context& context) {
+  const Settings& settings = context.settings;
+  const std::string& directory = settings.positional_directory.empty() ? settings.dir : settings.positional_directory;
+  if (directory.empty()) {
+    return refuse(
+        context,
+        "the migrations directory is missing: syzygy lint migrations/, or dir = \"migrations\" in syzygy.toml");
+  }
+  LintOptions options;
+  options.dialect = settings.dialect == "sqlite"       ? Dialect::kSqlite
+                    : settings.dialect == "postgresql" ? Dialect::kPostgres
+                                                       : dialect_of(settings.database);
+  options.stages = settings.stages;
+  options.one_phase = settings.one_phase;
+  options.quality = settings.quality;
+  if (settings.server_version) {
+    options.server = *settings.server_version;
+    options.server_known = true;
+  }
+  auto chosen = severities(settings);
+  if (!chosen) return refuse(context, chosen.error().message);
+  options.severities = std::move(*chosen);
+
+  const auto migrations = read_directory(directory, {options.dialect, settings.format});
+  if (!migrations) return refuse(context, migrations.error().message);
+
+  std::vector<bool> selected(migrations->size(), true);
+  const auto keep = [&](auto&& wanted) {
+    for (std::size_t i = 0; i < migrations->size(); ++i) selected[i] = selected[i] && wanted((*migrations)[i]);
+  };
+  if (!settings.include.empty()) {
+    keep([&](const Migration& migration) { return matches(settings.include, migration.up.path); });
+  }
+  keep([&](const Migration& migration) { return !matches(settings.exclude, migration.up.path); });
+  if (!settings.since.empty()) {
+    const auto changed = changed_since(directory, settings.since);
+    if (!changed) return refuse(context, changed.error().message);
+    keep([&](const Migration& migration) {
+      return changed->contains(fs::path(migration.up.path).lexically_relative(directory).string());
+    });
+    options.one_plan = true;
+  }
+  Catalogue catalogue;
+  if (!settings.database.empty()) {
+    const auto applied = applied_in(settings);
+    if (!applied) return refuse(context, applied.error().message);
+    keep([&](const Migration& migration) {
+      return std::ranges::none_of(*applied, [&](const std::string& id) { return same_id(StepId{id}, migration.id); });
+    });
+    options.one_plan = true;
+    if (options.dialect == Dialect::kPostgres) {
+      auto read = read_catalogue(settings.database);
+      if (!read) return refuse(context, read.error().message);
+      catalogue = std::move(*read);
+      options.catalogue = &catalogue.schema;
+      options.server = catalogue.server;
+      options.server_known = true;
+    }
+  }
+
+  const LintReport report = lint(*migrations, selected, options);
+  LintView view{report, std::vector<bool>(report.findings.size(), true), {}};
+  std::set<std::string> known;
+  if (!settings.baseline.empty()) {
+    auto read = read_baseline(settings.baseline);
+    if (!read) return refuse(context, read.error().message);
+    known = std::move(*read);
+  }
+  for (std::size_t i = 0; i < report.findings.size(); ++i) {
+    const Finding& finding = report.findings[i];
+    view.shown[i] = !finding.ignored_because && !known.contains(finding.fingerprint);
+    auto& count = finding.ignored_because                  ? view.counts.ignored
+                  : !view.shown[i]                         ? view.counts.known
+                  : finding.severity == Severity::kError   ? view.counts.errors
+                  : finding.severity == Severity::kWarning ? view.counts.warnings
+                                                           : view.counts.notes;
+    ++count;
+  }
+  if (!settings.write_baseline.empty()) {
+    if (!write_baseline(settings.write_baseline, report)) {
+      return refuse(context, "the baseline " + settings.write_baseline + " cannot be written");
+    }
+    context.narrator.say("wrote " + std::to_string(view.counts.errors + view.counts.warnings + view.counts.known) +
+                         " findings to " + settings.write_baseline + "; pass --baseline " + settings.write_baseline +
+                         " from now on");
+    return kExitOk;
+  }
+  const std::string text = render(view, settings.output);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    return refuse(context, "the findings cannot be written to standard output");
+  }
+  const bool bad = view.counts.errors > 0 || (settings.warnings_as_errors && view.counts.warnings > 0);
+  return bad ? kExitFindings : kExitOk;
+}
+
+}  // namespace syzygy::cli
