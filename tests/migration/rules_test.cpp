@@ -238,7 +238,8 @@ TEST(Lint, AnswersWhateverItIsGiven) {
   EXPECT_THAT(only_not_understood(""), IsEmpty());
 }
 
-// --- documentation ----------------------------------------------------------------------------------------------------
+// --- documentation
+// ----------------------------------------------------------------------------------------------------
 
 // SYZYGY_REWRITE=1 writes the page anew; read it as a diff.
 TEST(RulesPage, IsCurrent) {
