@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <memory>
@@ -67,7 +68,9 @@ bool answers(pid_t pid, const std::string& url, const std::filesystem::path& pid
   const auto deadline = steady_clock::now() + kStartMax;
   const auto is_it = [&] {
     const std::string text = pid_file.empty() ? "" : contents(pid_file);
-    const bool own = pid_file.empty() || (std::atol(text.c_str()) == pid && text.find("ready") != std::string::npos);
+    const bool own =
+        pid_file.empty() || (std::atol(text.c_str()) == pid &&
+                             (text.find("ready") != std::string::npos || text.find("standby") != std::string::npos));
     return own && PQping(url.c_str()) == PQPING_OK;
   };
   while (!is_it()) {
@@ -147,9 +150,25 @@ PostgresServer::PostgresServer(const std::vector<std::string>& settings)
                                     log);
   if (wait_for(initdb) != 0) throw std::runtime_error("initdb failed:\n" + contents(log));
   write_file(data / "pg_hba.conf",
-             "host all secretive all scram-sha-256\nlocal all all trust\nhost all all all trust\n");
+             "host all secretive all scram-sha-256\nlocal all all trust\nhost all all all trust\n"
+             "host replication all all trust\n");
   start();
   sql("postgres", "create role secretive login superuser password 'hidden words'");
+}
+
+PostgresServer::PostgresServer(const PostgresServer& primary, const std::vector<std::string>& settings)
+    : directory_(make_directory()), settings_(settings) {
+  const auto log = directory_ / "log";
+  const pid_t copy =
+      start_server({programs() / "pg_basebackup", "-D", directory_ / "data", "-d", primary.url("postgres"),
+                    "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--wal-method=stream"},
+                   log);
+  if (wait_for(copy) != 0) throw std::runtime_error("pg_basebackup failed:\n" + contents(log));
+  start();
+}
+
+std::unique_ptr<PostgresServer> PostgresServer::make_standby() const {
+  return std::unique_ptr<PostgresServer>(new PostgresServer(*this, settings_));
 }
 
 PostgresServer::~PostgresServer() {
@@ -189,6 +208,30 @@ void PostgresServer::stop() {
   wait_for(pid_);
   pid_ = -1;
 }
+
+// The postmaster and its children, who are in sessions of their own.
+void PostgresServer::signal_all(int number) const {
+  if (pid_ <= 0) return;
+  std::vector<pid_t> all = {pid_};
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string stat = contents(entry.path() / "stat");  // "PID (NAME) STATE PPID ..."
+    const auto name_end = stat.rfind(')');
+    if (name_end == std::string::npos || std::atol(entry.path().filename().c_str()) <= 0) continue;
+    if (std::atol(stat.c_str() + std::min(name_end + 4, stat.size())) == pid_) all.push_back(std::atoi(stat.c_str()));
+  }
+  for (const pid_t pid : all) ::kill(pid, number);
+}
+
+void PostgresServer::kill() {
+  if (pid_ <= 0) return;
+  signal_all(SIGKILL);
+  wait_for(pid_);
+  pid_ = -1;
+}
+
+void PostgresServer::freeze() const { signal_all(SIGSTOP); }
+void PostgresServer::thaw() const { signal_all(SIGCONT); }
 
 std::string PostgresServer::url(const std::string& database, const std::string& user) const {
   return "postgresql://" + user + "@127.0.0.1:" + std::to_string(port_) + "/" + database;

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,13 @@ class PostgresServer {
 
   void start();
   void stop();  // at once, as if the machine had failed; start() recovers
+  void kill();  // SIGKILL to all of its processes; start() recovers
+  // SIGSTOP and SIGCONT to all of its processes: it takes connections (the kernel does), and answers nothing.
+  void freeze() const;
+  void thaw() const;
+  // A new server that follows this one as a hot standby, on a port of its own; sql("... select pg_promote()") makes it
+  // the primary.
+  [[nodiscard]] std::unique_ptr<PostgresServer> make_standby() const;
 
   // Directory of initdb, postgres and psql: the newest version that is installed.
   static std::filesystem::path programs();
@@ -57,6 +65,10 @@ class PostgresServer {
  private:
   std::filesystem::path directory_;
   std::vector<std::string> settings_;
+  // The standby of a server.
+  PostgresServer(const PostgresServer& primary, const std::vector<std::string>& settings);
+  void signal_all(int number) const;
+
   pid_t pid_ = -1;
   int port_ = 0;
   int databases_ = 0;
