@@ -255,6 +255,7 @@ class PostgresStore::Inside {
 
   Result<void> open();
   Result<pg::Rows> ask(const pg::Statement& statement, const std::vector<std::string>& texts);
+  Result<pg::Rows> ask_plainly(const std::string& sql, const std::vector<std::string>& texts);
   Result<std::vector<CommitResult>> commit(std::span<const Change> changes);
   Result<Instant> now();
   void watch(Hint hint) {
@@ -293,7 +294,6 @@ class PostgresStore::Inside {
 
   const pg::Address address_;
   const pg::Statements statements_;
-  const std::string handle_ = mint_commit();  // marks our own hints
   pg::Deadlines deadlines_;
   Pool pool_;
 
@@ -377,6 +377,15 @@ Result<pg::Rows> PostgresStore::Inside::ask(const pg::Statement& statement, cons
   }
 }
 
+Result<pg::Rows> PostgresStore::Inside::ask_plainly(const std::string& sql, const std::vector<std::string>& texts) {
+  auto session = pool_.take();
+  if (!session) return std::unexpected(session.error());
+  auto rows = (*session)->run({"", sql}, texts);
+  if (rows) return *std::move(rows);
+  if (rows.error().kind == pg::Failure::Kind::kLost) session->lost();
+  return std::unexpected(pg::error_of(rows.error(), address_));
+}
+
 Result<Instant> PostgresStore::Inside::now() {
   {
     const std::lock_guard lock(known_);
@@ -403,7 +412,7 @@ Result<PostgresStore::Inside::Step> PostgresStore::Inside::commit_once(std::span
   auto session = pool_.take();
   if (!session) return std::unexpected(session.error());
   const Duration sent = boot_time();
-  const auto rows = (*session)->run(statements_.commit, parameters.texts(epoch, handle_), &parameters.blob);
+  const auto rows = (*session)->run(statements_.commit, parameters.texts(epoch, address_.handle), &parameters.blob);
   const Duration received = boot_time();
 
   Step step;
@@ -508,7 +517,7 @@ void PostgresStore::Inside::heard(const std::string& payload) {
     if (end == rest.size()) break;
     rest.remove_prefix(end + 1);
   }
-  if (words.size() != 5 || words[0] == handle_) return;
+  if (words.size() != 5 || words[0] == address_.handle) return;
   hint(unhex(words[4]), {std::string(words[1]), number(words[2]), std::string(words[3])});
 }
 
@@ -622,6 +631,79 @@ void PostgresStore::watch(Hint hint) { inside_->watch(std::move(hint)); }
 Result<Instant> PostgresStore::now() { return inside_->now(); }
 std::string PostgresStore::epoch() const { return inside_->epoch(); }
 std::string PostgresStore::describe() const { return inside_->address().place; }
+
+Result<std::vector<std::string>> PostgresStore::others() {
+  // Each of them asks every few seconds. What idles longer is a pooler's session, which keeps the name of who had it
+  // last.
+  const auto rows = inside_->ask_plainly(
+      "SELECT DISTINCT application_name, coalesce(host(client_addr), 'this machine') FROM pg_stat_activity WHERE "
+      "datname = "
+      "current_database() AND application_name LIKE 'syzygyd ' || $1 || ' %' AND application_name NOT LIKE '%' || $2 "
+      "AND "
+      "state_change > clock_timestamp() - interval '15 s'",
+      {inside_->address().schema, inside_->address().handle});
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<std::string> others;
+  others.reserve(rows->size());
+  for (const pg::Row& row : *rows) others.push_back("a syzygyd on " + row[1]);
+  return others;
+}
+
+Result<std::vector<Finding>> PostgresStore::examine() {
+  using Verdict = Finding::Verdict;
+  const auto rows = inside_->ask_plainly(
+      "SELECT current_setting('server_version'), current_setting('server_version_num'), current_setting('fsync'), "
+      "current_setting('synchronous_commit'), current_setting('synchronous_standby_names'), "
+      "current_setting('max_connections')::int - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client "
+      "backend'), coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), "
+      "coalesce(host(inet_client_"
+      "addr()), ''), (SELECT count(*) FROM pg_stat_replication), current_setting('full_page_writes')",
+      {});
+  if (!rows) return std::unexpected(rows.error());
+  const pg::Row& row = rows->front();
+  std::vector<Finding> found;
+  const auto say = [&](Verdict verdict, std::string about, std::string text) {
+    found.push_back({verdict, std::move(about), std::move(text)});
+  };
+  const bool old = number(row[1]) < 120000;
+  say(old ? Verdict::kWarning : Verdict::kGood, "version",
+      fmt::format("PostgreSQL {}, schema {} of version {}{}", row[0], inside_->address().schema, pg::kSchemaVersion,
+                  old ? "; tested are 12 and later" : ""));
+  if (row[2] == "off" || row[9] == "off") {
+    say(Verdict::kBad, "durability",
+        "fsync or full_page_writes is off: a loss of power loses what was acknowledged. Turn both on");
+  } else if (row[3] == "off" || row[3] == "local") {
+    say(Verdict::kGood, "durability",
+        "synchronous_commit is " + row[3] +
+            (row[3] == "off" ? "; commits of the store turn it on for themselves" : ""));
+  } else {
+    say(Verdict::kGood, "durability", "fsync is on, synchronous_commit is " + row[3]);
+  }
+  if (row[4].empty() || row[3] == "local") {
+    say(number(row[8]) > 0 ? Verdict::kWarning : Verdict::kGood, "replication",
+        number(row[8]) > 0
+            ? "the replicas are not synchronous: a failover may lose the last commits, and then only the fence "
+              "in the target keeps plans from being applied twice. Set synchronous_standby_names"
+            : "none: the server's disk is the only copy");
+  } else {
+    say(Verdict::kGood, "replication", "synchronous (" + row[4] + "): a failover loses nothing that was acknowledged");
+  }
+  const std::uint64_t free = row[5].starts_with('-') ? 0 : number(row[5]);
+  say(free < 3 * (kConnectionsMax + 1) ? Verdict::kWarning : Verdict::kGood, "connections",
+      fmt::format("{} are free; a daemon takes up to {}", free, kConnectionsMax + 1));
+  const bool remote = !row[7].empty() && !row[7].starts_with("127.") && row[7] != "::1";
+  say(remote && row[6] != "t" ? Verdict::kWarning : Verdict::kGood, "encryption",
+      row[6] == "t" ? "TLS"
+                    : (remote ? "none, and the server is not on this machine: add sslmode=verify-full"
+                              : "none, on this machine"));
+  say(inside_->hears() ? Verdict::kGood : Verdict::kWarning, "hints",
+      inside_->hears()
+          ? "pushed by LISTEN"
+          : "polled: a pooler stands between, which forbids LISTEN, so others hear of a transition up to 2 s "
+            "late. Name the server itself in --store");
+  return found;
+}
+
 bool PostgresStore::hears() const { return inside_->hears(); }
 
 }  // namespace syzygy

@@ -47,6 +47,8 @@ class PostgresStore final : public Store {
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
   [[nodiscard]] std::string describe() const override;
+  Result<std::vector<Finding>> examine() override;
+  Result<std::vector<std::string>> others() override;
 
   // Whether hints come by push at this moment.
   [[nodiscard]] bool hears() const;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/name.h"
+#include "store/store.h"
 
 namespace syzygy::pg {
 namespace {
@@ -177,7 +178,7 @@ Result<Address> read_address(std::string_view url) {
   std::string database;
   std::set<std::string> given;
   for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
-    if (option->val == nullptr) continue;
+    if (option->val == nullptr || std::string_view(option->keyword) == "application_name") continue;
     const std::string keyword = option->keyword;
     const std::string value = option->val;
     address.conninfo.append(keyword).append("=").append(conninfo_value(value)).append(" ");
@@ -202,7 +203,6 @@ Result<Address> read_address(std::string_view url) {
       {"connect_timeout", std::to_string(std::max<std::int64_t>(2, address.timeout.count()))},
       // A store is written to: of several hosts the one that takes writes is the right one, also after a failover.
       {"target_session_attrs", "read-write"},
-      {"application_name", "syzygyd " + address.schema},
       {"keepalives_idle", "10"},
       {"keepalives_interval", "5"},
       {"keepalives_count", "4"},
@@ -212,7 +212,9 @@ Result<Address> read_address(std::string_view url) {
     if (!given.contains(keyword))
       address.conninfo.append(keyword).append("=").append(conninfo_value(value)).append(" ");
   }
-  address.conninfo += "client_encoding=UTF8";
+  // Whatever the URL says: this is how users of one store know each other.
+  address.handle = mint_commit();
+  address.conninfo += "client_encoding=UTF8 application_name='syzygyd " + address.schema + " " + address.handle + "'";
   return address;
 }
 

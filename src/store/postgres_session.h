@@ -23,12 +23,13 @@ namespace syzygy::pg {
 
 using Steady = std::chrono::steady_clock::time_point;
 
-// A store's URL, taken apart by libpq itself.
+// A store's URL, taken apart by libpq itself. Each reading is a user of its own.
 struct Address {
   std::string conninfo;  // keywords and values, the password among them
   std::vector<std::string> secrets;
   std::string place;  // "postgresql://db:5432/orders?schema=syzygy", for people
   std::string schema = "syzygy";
+  std::string handle;               // random: tells the users of one schema apart, also in pg_stat_activity
   std::chrono::seconds timeout{5};  // of a statement, and of connecting
 };
 // Errors: kInvalidArgument STORE_ADDRESS_INVALID.

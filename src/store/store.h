@@ -83,6 +83,14 @@ struct Listed {
 // A hint that `key` may have moved. Hints repeat, come late, and get lost; a poll backs them up.
 using Hint = std::function<void(const std::string& key, const Version& version)>;
 
+// One thing that an operator should know of a store.
+struct Finding {
+  enum class Verdict : std::uint8_t { kGood, kWarning, kBad };
+  Verdict verdict = Verdict::kGood;
+  std::string about;  // one or two words: "durability"
+  std::string text;   // a sentence; where it is not good, what to do
+};
+
 class Store {
  public:
   virtual ~Store() = default;
@@ -124,6 +132,14 @@ class Store {
 
   // For logs and the status page, without secrets: "sqlite:/var/lib/syzygy".
   [[nodiscard]] virtual std::string describe() const = 0;
+
+  // What `syzygyd store check` cannot see by using the store: versions, rights, settings, replication. May take
+  // seconds.
+  virtual Result<std::vector<Finding>> examine() { return std::vector<Finding>{}; }
+
+  // Who else holds the store open at this moment, as far as it can tell, in words for people. One that is not shared
+  // has nobody else.
+  virtual Result<std::vector<std::string>> others() { return std::vector<std::string>{}; }
 };
 
 // What every backend refuses before it touches anything: an empty or too long key, a key twice in one call, a value

@@ -4,7 +4,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
+#include <map>
 #include <mutex>
 #include <pqxx/pqxx>
 #include <thread>
@@ -112,7 +112,7 @@ class PostgresStoreTest : public ::testing::Test {
   std::string table(const std::string& name) { return backend_.schema() + "." + name; }
   static std::string ask(const std::string& sql) { return server().value(database(), sql); }
   static void say(const std::string& sql) { server().sql(database(), sql); }
-  std::string ours() { return "application_name = 'syzygyd " + backend_.schema() + "'"; }
+  std::string ours() { return "application_name like 'syzygyd " + backend_.schema() + " %'"; }
 
   Postgres backend_;
 };
@@ -390,6 +390,36 @@ TEST_F(PostgresStoreTest, AFullDiskStoresNothingAndSaysSo) {
   EXPECT_FALSE(load(*store, "b"));
   say("drop trigger full_disk on " + table("history"));
   commit_one(*store, {.key = "a", .expected = version, .bytes = "2", .history = {{1, "x"}}});
+}
+
+TEST_F(PostgresStoreTest, ItKnowsWhoElseIsThere) {
+  const auto store = opened(url());
+  EXPECT_EQ(store->others()->size(), 0u);
+  auto other = opened(url());
+  const auto elsewhere = opened(server().url(database()) + "?schema=" + backend_.schema() + "_2");
+  ASSERT_EQ(store->others()->size(), 1u);
+  EXPECT_EQ(store->others()->front(), "a syzygyd on 127.0.0.1");
+  other.reset();
+  EXPECT_TRUE(eventually([&] { return store->others()->empty(); }));
+  say("drop schema " + backend_.schema() + "_2 cascade");
+}
+
+TEST_F(PostgresStoreTest, ItSaysWhatAnOperatorShouldKnow) {
+  const auto store = opened(url());
+  const auto found = store->examine();
+  ASSERT_TRUE(found) << found.error().message;
+  std::map<std::string, Finding> about;
+  for (const Finding& finding : *found) about[finding.about] = finding;
+  EXPECT_THAT(about["version"].text, HasSubstr("schema " + backend_.schema() + " of version 1"));
+  EXPECT_EQ(about["durability"].verdict, Finding::Verdict::kBad);  // the test's server does not fsync
+  EXPECT_EQ(about["hints"].text, "pushed by LISTEN");
+  const test::Pooler pooler(server());
+  const auto pooled = opened(pooler.url(database()) + "?schema=" + backend_.schema());
+  for (const Finding& finding : *pooled->examine()) {
+    if (finding.about != "hints") continue;
+    EXPECT_EQ(finding.verdict, Finding::Verdict::kWarning);
+    EXPECT_THAT(finding.text, HasSubstr("polled"));
+  }
 }
 
 // A server of its own, for what must not happen to the others.
