@@ -104,13 +104,14 @@ Reply execute(Draft& draft, const Command& command) {
 
 void remember(Draft& draft, const Command& command, const RequestId& request, std::string digest, const Reply& reply) {
   Answered& answered = draft.record.answered[request.incarnation];
+  const Instant kept_anyway = answered.keep_until;  // by its join: until its deadline, plus what a round lingers
   answered = Answered{request.sequence, std::move(digest), reply.verdict, reply.round,
                       reply.from_step,  reply.token,       reply.notice,  {}};
   Instant until = draft.now;
   if (const Join* join = std::get_if<Join>(&command)) {
     until = until + (join->timeout.count() > 0 ? join->timeout : draft.settings.wait_default);
   }
-  answered.keep_until = until + draft.settings.linger;
+  answered.keep_until = std::max(kept_anyway, until + draft.settings.linger);
 }
 
 Reply answer(Draft& draft, const Command& command) {

@@ -391,6 +391,8 @@ Reply Oracle::execute(const Command& command) {
   }
   Instant until = now_ + rules_.linger;
   if (join != nullptr) until = until + (join->timeout.count() > 0 ? join->timeout : rules_.wait_default);
+  if (const auto known = remembered_.find(*who); known != remembered_.end())
+    until = std::max(until, known->second.until);
   remembered_[*who] = Remembered{number_of(command), describe(command), reply, until};
   return reply;
 }
