@@ -167,6 +167,8 @@ void TargetSlot::get_after(WaitId id, Steady deadline, Wait wait) {
 }
 
 void TargetSlot::watch(SinkPtr sink, std::string epoch, Revision after) {
+  // It saw more, at another daemon, than is known here: what is cached is old.
+  if (loaded_ && !frozen_ && epoch == state_->epoch && after > state_->record.revision) unload();
   new_watches_.push_back({std::move(sink), std::move(epoch), after});
 }
 

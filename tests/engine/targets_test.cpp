@@ -487,6 +487,40 @@ TEST(EngineTarget, HistoryKeepsItsNewestEventsAndAWatchFromBeforeIsToldOfTheGap)
   next->stop();
 }
 
+// Found by the simulation: this daemon knew the target as unknown, and told the watch all of it again, with no word of
+// a gap.
+TEST(EngineTarget, AWatchThatSawMoreAtAnotherDaemonIsToldNothingTwice) {
+  MemoryStore memory;
+  const auto handle = memory.another_handle();
+  FaultPlan deaf;
+  deaf.hint_lost = 1'000;
+  FaultyStore store{*handle, deaf};
+  const auto one = make_engine(memory, quick_options());
+  Options options = quick_options();
+  options.poll = 3600s;
+  const auto other = make_engine(store, options);
+  ASSERT_TRUE(one->start().has_value());
+  ASSERT_TRUE(other->start().has_value());
+
+  const auto from_the_start = inbox<Update>();
+  const auto waiting = watch(*other, "orders", from_the_start, memory.epoch());
+  EXPECT_FALSE(get(*other, "orders").has_value()) << "nobody has joined yet";
+  const Revision end = whole_round(*one, "orders").state->record.revision;
+
+  const auto resumed = inbox<Update>();
+  const auto subscription = watch(*other, "orders", resumed, memory.epoch(), end);
+  EXPECT_TRUE(get(*other, "orders").has_value()) << "the watch knew of it";
+  must(ask(*other, "orders", join_of("orders", "ap", "a1", 2)));  // by now, at the latest, it has read the record
+  ASSERT_FALSE(resumed->wait_for(1).empty());
+  for (const Update& update : resumed->now()) {
+    EXPECT_FALSE(update.gap);
+    for (const round::Event& event : *update.events) EXPECT_GT(event.revision, end);
+  }
+  EXPECT_TRUE(from_the_start->wait_until(
+      [&](const auto& got) { return !got.empty() && got.back().state->record.revision >= end; }));
+  EXPECT_TRUE(in_order(from_the_start->now(), 1));
+}
+
 TEST(EngineTarget, TheDurableStoreRemembersAcrossARestart) {
   const store_tests::TemporaryDirectory directory;
   std::uint64_t end = 0;
