@@ -290,6 +290,7 @@ TEST(EngineTrouble, WhoStopsWatchingDuringACommitDoesNotHearOfIt) {
   auto engine = make_engine(store, quick_options());
   ASSERT_TRUE(engine->start().has_value());
   ASSERT_TRUE(ask(*engine, "orders", join_of("orders", "eu", "e1", 3)).has_value());
+  ASSERT_TRUE(get(*engine, "orders").has_value());  // only now has everybody heard of that join
   const auto updates = inbox<Update>();
   const auto put = [updates](const Update& update) { updates->put(update); };
   auto watching = *engine->watch(TargetName{"orders"}, "", Revision{}, put);
