@@ -196,6 +196,7 @@ class Session::Impl {
   std::map<std::string, std::string> dissolved_why_;  // by round
   BootTime lease_sent_{};
   BootTime lease_until_{};
+  Duration lease_length_ = 3 * kRenewDefault;  // of the last answer
   Duration renew_after_ = kRenewDefault;
   bool unknown_to_daemon_ = false;  // a renewal was refused: the daemon does not know this incarnation
   bool token_refused_ = false;      // a renewal said that the running token is not held any more
@@ -930,6 +931,7 @@ void Session::Impl::set_lease(BootTime sent_at, const google::protobuf::Duration
     if (sent_at < lease_sent_) return;  // an older answer that came late
     lease_sent_ = sent_at;
     lease_until_ = plus(sent_at, of(left));
+    lease_length_ = of(left);
     if (renew_after != nullptr && of(*renew_after).count() > 0) renew_after_ = std::max(of(*renew_after), kRenewMin);
   }
   lease_waker_->wake();
@@ -1023,7 +1025,8 @@ void Session::Impl::keep_lease() {
       request.set_target(options_.target.value);
       request.set_incarnation(options_.incarnation.value);
       request.set_token(self_.running.value);
-      patience = std::clamp(renew_after_, Duration{250}, std::max(client_->options().attempt_timeout, Duration{250}));
+      patience =
+          std::clamp(lease_length_ / 3, Duration{250}, std::max(client_->options().attempt_timeout, Duration{250}));
       at = self_.running != token_renewed ? BootTime{} : plus(lease_sent_, renew_after_);
     }
     at = std::max(at, retry_at);

@@ -198,7 +198,7 @@ void EngineOfLanes::turn() {
 
 void EngineOfLanes::submit(const TargetName& target, round::Command command, OnTarget done) {
   if (!running()) return done(std::unexpected(not_running()));
-  Item item = ToTarget{target.value, std::move(command), std::move(done)};
+  Item item = ToTarget{target.value, std::move(command), std::move(done), time_.steady()};
   if (!lane_of_target(target).offer(item)) {
     std::get<ToTarget>(item).done(std::unexpected(mailbox_full(options_.mailbox_max)));
   }

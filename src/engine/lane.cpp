@@ -242,7 +242,7 @@ void Lane::put_off(Slot& slot) {
 
 void Lane::take(ToTarget& item) {
   TargetSlot& slot = target(item.name);
-  slot.add(std::move(item.command), {std::move(item.done)});
+  slot.add(std::move(item.command), {std::move(item.done), item.came});
   if (!slot.only_renewals()) {
     put_to_work(slot);
     return;

@@ -34,6 +34,7 @@ struct ToTarget {
   std::string name;
   round::Command command;
   Engine::OnTarget done;
+  Steady came{};
 };
 struct ToBarrier {
   std::string name;

@@ -132,7 +132,8 @@ void TargetSlot::release(round::Decision decision, std::vector<TargetMachine::As
     answer.state = state_;
     if (answer.reply.lease_until) {
       answer.lease_left = std::max(Duration{0}, *answer.reply.lease_until - lane_.now());
-      answer.renew_after = answer.lease_left / 3;
+      const auto ago = std::chrono::duration_cast<Duration>(lane_.steady_now() - askers[i].came);
+      answer.renew_after = renew_after(heartbeat_tick_, lane_.now() - ago, answer.lease_left);
     }
     askers[i].done(std::move(answer));
   }

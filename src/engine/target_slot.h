@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "engine/folding_slot.h"
+#include "engine/heartbeat.h"
 #include "engine/sink.h"
 #include "round/step.h"
 
@@ -16,6 +17,7 @@ struct TargetMachine {
   using Decision = round::Decision;
   struct Asker {
     Engine::OnTarget done;
+    Steady came;
   };
   static constexpr bool kIsBarrier = false;
   static inline const std::string kWord = "target";
@@ -37,7 +39,8 @@ struct TargetMachine {
 
 class TargetSlot final : public FoldingSlot<TargetMachine> {
  public:
-  TargetSlot(LaneSide& lane, std::string key, std::string name) : FoldingSlot(lane, std::move(key), std::move(name)) {}
+  TargetSlot(LaneSide& lane, std::string key, std::string name)
+      : FoldingSlot(lane, std::move(key), std::move(name)), heartbeat_tick_(tick_of(key_)) {}
   ~TargetSlot() override;
 
   void get(Engine::OnState done) { gets_.push_back(std::move(done)); }
@@ -80,8 +83,9 @@ class TargetSlot final : public FoldingSlot<TargetMachine> {
   Update first_update(const std::string& epoch, Revision after);
   std::optional<std::vector<round::Event>> events_between(Revision after, Revision upto);
 
-  TargetStatePtr state_;  // null: not loaded
-  Revision told_;         // what the watchers know
+  const std::uint64_t heartbeat_tick_;  // at which its renewals come
+  TargetStatePtr state_;                // null: not loaded
+  Revision told_;                       // what the watchers know
   bool told_any_ = false;
   std::deque<round::Event> recent_;  // the newest events, for watchers that resume
   std::vector<Engine::OnState> gets_;
