@@ -142,6 +142,13 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
     return conclude(draft, round, State::kSucceeded,
                     found_under(grant, "every step of the plan stands in the history", finding));
   }
+  // Before the sever: whatever was decided, nobody knows what that step has done, and the next round would run it
+  // again.
+  if (finding.kind == Kind::kBegun && !(round.sever && PLANTED(sever_beats_begun))) {
+    if (PLANTED(begun_step_resumed)) return resume(draft, round, confirm, 0);
+    return indeterminate(draft, round, grant, finding,
+                         "step " + finding.step.value + " runs outside a transaction; it was begun and not finished");
+  }
   if (round.sever) {
     if (!over)
       return indeterminate(draft, round, grant, finding, "severed, but the stopped run cannot be seen to have ended");
@@ -152,10 +159,6 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
                     finding));
   }
   switch (finding.kind) {
-    case Kind::kBegun:
-      if (PLANTED(begun_step_resumed)) return resume(draft, round, confirm, 0);
-      return indeterminate(draft, round, grant, finding,
-                           "step " + finding.step.value + " runs outside a transaction; it was begun and not finished");
     case Kind::kUnknown:
       if (round.plan.opaque && round.plan.on_applier_lost == OnApplierLost::kRetry && over)
         return resume(draft, round, confirm, 0);

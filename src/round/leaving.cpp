@@ -55,6 +55,12 @@ void end_run(Draft& draft, Round& round, const Leave& leave) {
     outcome.in_target = true;
     return draft.conclude(round, leave.finding->outcome->state, std::move(outcome));
   }
+  if (leave.finding && leave.finding->kind == Finding::Kind::kBegun && !(round.sever && PLANTED(sever_beats_begun))) {
+    outcome.message = "the applier left, and step " + leave.finding->step.value +
+                      " runs outside a transaction; it was begun and not finished; look at the database, then: syzygy "
+                      "resolve";
+    return draft.conclude(round, State::kIndeterminate, std::move(outcome));
+  }
   if (round.sever) {
     outcome.message =
         "severed by " + round.sever->actor + " (" + round.sever->reason + "); the applier confirmed that its run ended";

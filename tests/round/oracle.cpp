@@ -648,6 +648,7 @@ Reply Oracle::compare(Game& game, const Confirm& confirm) {
     return say(Verdict::kStop, game.id);
   };
   if (found.kind == Finding::Kind::kNothing) return end(State::kSucceeded);
+  if (found.kind == Finding::Kind::kBegun) return end(State::kIndeterminate);
   if (game.severed_until) return end(sessions_over ? State::kFailed : State::kIndeterminate);
   const bool steps_left = found.kind == Finding::Kind::kWhole || found.kind == Finding::Kind::kSuffix;
   if (steps_left && run_is_known_over) {
@@ -657,8 +658,7 @@ Reply Oracle::compare(Game& game, const Confirm& confirm) {
     const bool retry = game.plan.opaque && game.plan.on_applier_lost == OnApplierLost::kRetry;
     return retry && sessions_over ? take_up(game, confirm, 0) : end(State::kIndeterminate);
   }
-  if (found.kind == Finding::Kind::kBegun || !sessions_over) return end(State::kIndeterminate);
-  return end(State::kFailed);
+  return end(sessions_over ? State::kFailed : State::kIndeterminate);
 }
 
 // A decline, and the same for who looked and lacks a step that somebody else has.
@@ -776,6 +776,8 @@ Reply Oracle::run(const Leave& leave) {
       const auto& found = leave.finding;
       if (found && found->kind == Finding::Kind::kOutcome && found->outcome && found->outcome->round == game.id) {
         tell(game, found->outcome->state, leave.token, true);
+      } else if (found && found->kind == Finding::Kind::kBegun) {
+        tell(game, State::kIndeterminate, leave.token, false);
       } else if (game.severed_until) {
         tell(game, State::kFailed, leave.token, false);
       } else if (game.state == State::kApplying) {

@@ -229,6 +229,11 @@ class Walk {
       if (before == world.told.end() && round.state == State::kFailed && world.outcomes.contains(round.id)) {
         fail("9: FAILED, but its outcome stands in the target", how);
       }
+      if (before == world.told.end() && world.begun.second == round.id) {
+        fail("applier lost: " + std::string(to_string(round.state)) + ", but nobody knows what its step " +
+                 world.begun.first + " has done",
+             how);
+      }
       world.told[round.id] = round.state;
     }
     if (live && !decision.wake_at) fail("20: somebody waits, and nothing will ever wake the record", how);
@@ -585,7 +590,7 @@ class Walk {
         report(world, i, RunResult::kIndeterminate, name + " cannot know");
       }
     }
-    if (world.leaves < bounds_.leaves && world.begun.first.empty()) {
+    if (world.leaves < bounds_.leaves) {
       World next = world;
       ++next.leaves;
       Leave leave;
@@ -659,6 +664,12 @@ std::vector<Bounds> short_walks() {
        .severs = 1,
        .leaves = 1},
       {.name = "outside transactions", .processes = {"a12", "b12", "c12"}, .atomic = false, .silences = 1, .severs = 1},
+      {.name = "outside transactions, sever, leave",
+       .processes = {"a12", "b12"},
+       .atomic = false,
+       .silences = 1,
+       .severs = 1,
+       .leaves = 1},
       {.name = "declines", .processes = {"a1", "b1", "c1"}, .quorum = 3, .declines = 2},
       {.name = "two generations of one plan, three parties",
        .processes = {"a1", "b1", "c1"},
@@ -703,6 +714,12 @@ std::vector<Bounds> tiny_walks() {
        .sessions_seen = false},
       {.name = "tiny: fenced, sever", .processes = {"a1", "b1"}, .silences = 1, .severs = 1, .leaves = 1},
       {.name = "tiny: outside transactions", .processes = {"a12", "b12"}, .atomic = false, .silences = 1},
+      {.name = "tiny: outside transactions, sever",
+       .processes = {"a1", "b1"},
+       .atomic = false,
+       .silences = 1,
+       .severs = 1,
+       .leaves = 1},
       {.name = "tiny: declines", .processes = {"a1", "b1"}, .declines = 2},
   };
 }
