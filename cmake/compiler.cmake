@@ -6,6 +6,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 set(SYZYGY_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: address,undefined or thread")
+option(SYZYGY_FUZZ "libFuzzer's programs (clang): everything is instrumented for its coverage" OFF)
 option(SYZYGY_KILL_POINTS "Kill points for the restart tests; never in a release" OFF)
 
 add_library(syzygy_options INTERFACE)
@@ -21,6 +22,11 @@ if(SYZYGY_SANITIZE)
   # UBSan's vptr check opens a pipe to look at a pointer, and aborts where no descriptor is left, as in the test of just that.
   add_compile_options(-fsanitize=${SYZYGY_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${SYZYGY_SANITIZE})
+endif()
+
+if(SYZYGY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
 endif()
 
 find_program(CCACHE ccache)
