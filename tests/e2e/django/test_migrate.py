@@ -41,6 +41,7 @@ class MigrateTest(unittest.TestCase):
             **os.environ,
             "PYTHONPATH": CLIENT,
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",  # what it says is read while it waits
             "SHOP_DATABASE": self.database,
             "SHOP_DATABASE_PORT": str(self.postgres.port),
             "SYZYGY_URL": self.daemon.url,

@@ -15,4 +15,8 @@ DATABASES = {
         "USER": "postgres",
     }
 }
-MIGRATION_QUORUM_BACKEND = {"backend": "syzygy_client.quorum.SyzygyQuorum"}  # the rest: SYZYGY_URL, _PREFIX, _PARTY
+if "SHOP_CACHE" in os.environ:  # ./dev compare: django-syzygy's own backend
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["SHOP_CACHE"]}}
+    MIGRATION_QUORUM_BACKEND = {"backend": "syzygy.quorum.backends.cache.CacheQuorum"}
+else:
+    MIGRATION_QUORUM_BACKEND = {"backend": "syzygy_client.quorum.SyzygyQuorum"}  # the rest: SYZYGY_URL, _PREFIX, _PARTY

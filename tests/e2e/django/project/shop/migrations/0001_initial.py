@@ -8,6 +8,8 @@ from syzygy import Stage
 
 def place_order(apps, schema_editor):
     apps.get_model("shop", "Order").objects.create(number=1, note=os.environ["SYZYGY_PARTY"])
+    if "SHOP_SQL" in os.environ:  # what ./dev compare has each tool apply
+        schema_editor.execute(os.environ["SHOP_SQL"])
     if "SHOP_FAILS" in os.environ:
         schema_editor.execute("SELECT 1 / 0")
 
