@@ -15,8 +15,9 @@ from .processes import Process, ScratchDirectory, free_port, listens, wait_until
 class Postgres:
     """Starts at construction; the superuser is `postgres`, without a password. close() ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: int = 100) -> None:
         self._directory = ScratchDirectory("postgres")
+        self._connections = connections
         try:
             self._start()
         except BaseException:
@@ -44,7 +45,7 @@ class Postgres:
     def _serve(self, binaries: str, data: str) -> Process:
         settings: List[str] = []
         for setting in ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=127.0.0.1",
-                        "unix_socket_directories=", f"port={self.port}", "max_connections=100", "shared_buffers=16MB"):  # fmt: skip
+                        "unix_socket_directories=", f"port={self.port}", f"max_connections={self._connections}", "shared_buffers=16MB"):  # fmt: skip
             settings += ["-c", setting]
         log = os.path.join(self._directory.path, "log")
         return Process([os.path.join(binaries, "postgres"), "-D", data, *settings], log, user=self._user)
@@ -64,9 +65,20 @@ class Postgres:
         with self.connect("postgres") as connection:
             connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
 
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
     def restart(self, how: int) -> None:
         """Ends it by that signal, and starts it again on its port with its data."""
         self._process.stop(how)
+        self.start()
+
+    def kill(self) -> None:
+        self._process.stop(signal.SIGKILL)
+
+    def start(self) -> None:
+        """Again, after it was killed: on its port, with its data."""
         data = os.path.join(self._directory.path, "data")
 
         def serves() -> bool:
