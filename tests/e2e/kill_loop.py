@@ -14,6 +14,7 @@ kept in build/kill-loop: an interrupted loop goes on where it stopped. The seed 
 
 import argparse
 import concurrent.futures
+import contextlib
 import http.client
 import itertools
 import json
@@ -24,7 +25,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote
 
 from .support.daemon import Daemon
@@ -34,7 +35,7 @@ from .support.redis import Redis
 
 PARTIES = ("eu-west", "us-east", "ap-south")
 STORES = ("sqlite", "redis", "postgresql")
-TOGETHER = 8
+TOGETHER = 12  # some of them wait for a daemon that they may kill: eight or more are under way
 BOUND = 150.0
 CALM = 1.5  # seconds between two deaths of one daemon: more than a lease, for this is no test of crash loops
 KILLED = -signal.SIGKILL
@@ -65,7 +66,7 @@ class Plan(NamedTuple):
 def draw(seed: int, number: int) -> Plan:
     rng = random.Random(f"{seed}/{number}")
     store = STORES[number % len(STORES)]
-    victims = ("daemon", "daemon", "applier", "waiter") + (() if store == "sqlite" else ("store",))
+    victims = ("daemon", "applier", "waiter") if store == "sqlite" else ("daemon", "daemon", "applier", "waiter", "store")
     victim = rng.choice(victims)
     moments = ("ELECTED", "APPLYING", "APPLYING", "recovery") if victim == "applier" else MOMENTS
     return Plan(
@@ -85,17 +86,28 @@ class Field:
         self.locks = [threading.Lock() for _ in self.daemons]
         self.calm = [0.0] * len(self.daemons)
 
-    def kill_daemon(self, which: int, pause: float, just_before: Callable[[], None]) -> None:
-        """Kills it and has it back when this returns. One that just came back is left alone for a moment."""
-        with self.locks[which]:
-            daemon = self.daemons[which]
-            time.sleep(max(0.0, self.calm[which] - time.monotonic()))
-            self.check(which)
-            just_before()
-            daemon.kill()
-            time.sleep(pause)
-            until_started(daemon.start)
-            self.calm[which] = time.monotonic() + CALM
+    @contextlib.contextmanager
+    def one_to_kill(self, first: int) -> Iterator[int]:
+        """A daemon that nobody else kills meanwhile, and that has been there for a moment. Waits for one."""
+        while True:
+            for turn in range(len(self.daemons)):
+                which = (first + turn) % len(self.daemons)
+                if time.monotonic() < self.calm[which] or not self.locks[which].acquire(blocking=False):
+                    continue
+                try:
+                    yield which
+                    self.calm[which] = time.monotonic() + CALM
+                finally:
+                    self.locks[which].release()
+                return
+            time.sleep(0.02)
+
+    def kill_daemon(self, which: int, pause: float) -> None:
+        """Kills it, and has it back when this returns."""
+        self.check(which)
+        self.daemons[which].kill()
+        time.sleep(pause)
+        until_started(self.daemons[which].start)
 
     def kill_store(self, pause: float) -> None:
         self.store.kill()
@@ -160,6 +172,7 @@ class Round:
         self.current: Dict[str, Process] = {}
         self.hits: List[Tuple[str, str]] = []
         self.killed_parties: List[str] = []
+        self.doomed = 0  # the daemon that it may kill
         self.lost = 0  # rounds that ended before anything was applied, for want of a daemon
 
     def start(self, party: str) -> Process:
@@ -189,7 +202,11 @@ class Round:
         try:
             parties = list(PARTIES)
             random.Random(self.plan.choice).shuffle(parties)
-            self.strike_while_starting(parties)
+            if self.plan.victim == "daemon":
+                with self.field.one_to_kill(self.plan.choice) as self.doomed:
+                    self.strike_while_starting(parties)
+            else:
+                self.strike_while_starting(parties)
             self.judge()
         finally:
             for _, run in self.runs:
@@ -243,11 +260,11 @@ class Round:
         if victim in ("applier", "waiter"):
             self.kill_client(victim, self.look() if self.plan.delay > 0 else target)
         elif victim == "store":
-            self.note("store", self.look() or target)
+            self.note("store", self.look() if self.plan.delay > 0 else target)
             self.field.kill_store(self.plan.pause)
         else:
-            which = self.plan.choice % len(self.field.daemons)
-            self.field.kill_daemon(which, self.plan.pause, lambda: self.note("daemon", self.look() or target))
+            self.note("daemon", self.look() if self.plan.delay > 0 else target)
+            self.field.kill_daemon(self.doomed, self.plan.pause)
 
     def note(self, victim: str, target: Optional[Dict[str, Any]]) -> None:
         self.hits.append((victim, moment_of(target)))
