@@ -14,7 +14,7 @@ from tests.e2e.support.cli import all_flags_of_syzygy, commands_of, flags_in, he
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 # Flags of others that the pages name: ./dev, cmake, ctest, git, docker, Django.
-OTHERS = {"--keep", "--preset", "--test-dir", "--output-on-failure", "--quorum-timeout", "--help"}
+OTHERS = {"--keep", "--preset", "--test-dir", "--output-on-failure", "--quorum-timeout", "--help", "--rounds"}
 
 
 def pages() -> Dict[str, str]:
