@@ -87,6 +87,7 @@ class Flags {
         source = variable_of(key);
         values.emplace_back(value);
       } else if (const toml::node* node = find(file, command, key)) {
+        if (key == "severity" && node->is_table()) continue;  // [lint.severity]: read_severities()
         source = "the key " + key + " in syzygy.toml";
         values = text_of(*node);
         if (values.empty()) return source + " is neither text, a number, true or false, nor a list of texts";
@@ -502,7 +503,7 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
   {
     auto [sub, flags] =
         command(app, "lint", "What in these migrations breaks code, blocks, rewrites or loses data", "lint");
-    sub->add_option("directory", s.positional_directory, "The migrations directory [--dir]");
+    sub->add_option("path", s.paths, "The migrations directory [--dir], or files of it: then only those");
     add_directory(*flags, s);
     flags->text("--since", s.since, "Only migrations that changed since this git revision, e.g. origin/main");
     add_database(*flags, s);

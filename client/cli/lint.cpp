@@ -1,9 +1,11 @@
 // syzygy lint DIR: reads the directory, chooses what to look at, and prints what the rules say.
 #include <fnmatch.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -11,6 +13,7 @@
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/lint_catalogue.h"
+#include "client/cli/lint_directory.h"
 #include "client/cli/lint_git.h"
 #include "client/cli/lint_output.h"
 #include "client/cli/migrations.h"
@@ -29,6 +32,53 @@ bool matches(const std::vector<std::string>& globs, const std::string& path) {
     if (::fnmatch(glob.c_str(), path.c_str(), 0) == 0 || ::fnmatch(glob.c_str(), name.c_str(), 0) == 0) return true;
   }
   return false;
+}
+
+std::string canonical(const std::string& path) {
+  std::error_code failed;
+  const fs::path real = fs::canonical(path, failed);
+  return failed ? path : real.string();
+}
+
+// What is looked at: a directory and, where not all of it, the files.
+struct Scope {
+  std::string directory;
+  std::set<std::string> files;
+};
+
+Result<Scope> scope_of(const Settings& settings) {
+  const auto refuse = [](std::string why) {
+    return failure(ErrorCode::kInvalidArgument, "LINT_PATHS", std::move(why));
+  };
+  Scope scope;
+  if (settings.paths.size() == 1 && fs::is_directory(settings.paths.front())) {
+    scope.directory = settings.paths.front();
+    return scope;
+  }
+  for (const std::string& path : settings.paths) {
+    if (fs::is_directory(path)) return refuse(path + " is a directory; give one directory, or files of one");
+    if (!fs::exists(path)) return refuse(path + ": there is no such file or directory; give a migrations directory");
+    scope.files.insert(canonical(path));
+  }
+  // Files come alone, from a hook: --dir says what they are part of, else it is the directory that they are in.
+  const auto below = [](const std::string& directory, const std::string& file) {
+    return (file + "/").starts_with(canonical(directory) + "/");
+  };
+  scope.directory = settings.dir;
+  const auto all_below = [&] {
+    return std::ranges::all_of(scope.files, [&](const auto& file) { return below(scope.directory, file); });
+  };
+  if (!scope.files.empty() && (scope.directory.empty() || !all_below())) {
+    scope.directory = fs::path(settings.paths.front()).parent_path().string();
+    if (scope.directory.empty()) scope.directory = ".";
+    if (!all_below())
+      return refuse("the files are of several directories; lint each by itself, or name theirs by --dir");
+  }
+  if (scope.directory.empty()) {
+    return refuse(
+        "the migrations directory is missing: syzygy lint migrations/, or dir = \"migrations\" in syzygy.toml");
+  }
+  return scope;
 }
 
 // Fingerprints, one a line, with what they are for people behind them; # begins a comment.
@@ -102,13 +152,17 @@ Result<std::set<std::string>> applied_in(const Settings& settings) {
 }  // namespace
 
 int run_lint(const Context& context) {
+#ifdef __GLIBC__
+  // The parser takes and gives back its memory in blocks for every statement: not to the system each time.
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  ::mallopt(M_TOP_PAD, 16 << 20);
+  ::mallopt(M_MMAP_THRESHOLD, 256 << 20);
+  ::mallopt(M_MXFAST, 0);
+#endif
   const Settings& settings = context.settings;
-  const std::string& directory = settings.positional_directory.empty() ? settings.dir : settings.positional_directory;
-  if (directory.empty()) {
-    return refuse(
-        context,
-        "the migrations directory is missing: syzygy lint migrations/, or dir = \"migrations\" in syzygy.toml");
-  }
+  const auto scope = scope_of(settings);
+  if (!scope) return refuse(context, scope.error().message);
+  const std::string& directory = scope->directory;
   LintOptions options;
   options.dialect = settings.dialect == "sqlite"       ? Dialect::kSqlite
                     : settings.dialect == "postgresql" ? Dialect::kPostgres
@@ -124,20 +178,26 @@ int run_lint(const Context& context) {
   if (!chosen) return refuse(context, chosen.error().message);
   options.severities = std::move(*chosen);
 
-  const auto migrations = read_directory(directory, {options.dialect, settings.format});
-  if (!migrations) return refuse(context, migrations.error().message);
+  const auto listing = read_what_can_be_read(directory, {options.dialect, settings.format});
+  if (!listing) return refuse(context, listing.error().message);
+  const std::vector<Migration>& migrations = listing->migrations;
 
-  std::vector<bool> selected(migrations->size(), true);
+  std::vector<bool> selected(migrations.size(), true);
   const auto keep = [&](auto&& wanted) {
-    for (std::size_t i = 0; i < migrations->size(); ++i) selected[i] = selected[i] && wanted((*migrations)[i]);
+    for (std::size_t i = 0; i < migrations.size(); ++i) selected[i] = selected[i] && wanted(migrations[i]);
   };
+  if (!scope->files.empty()) {
+    keep([&](const Migration& migration) { return scope->files.contains(canonical(migration.up.path)); });
+  }
   if (!settings.include.empty()) {
     keep([&](const Migration& migration) { return matches(settings.include, migration.up.path); });
   }
   keep([&](const Migration& migration) { return !matches(settings.exclude, migration.up.path); });
+  std::optional<std::set<std::string>> changed;
   if (!settings.since.empty()) {
-    const auto changed = changed_since(directory, settings.since);
-    if (!changed) return refuse(context, changed.error().message);
+    auto since = changed_since(directory, settings.since);
+    if (!since) return refuse(context, since.error().message);
+    changed = std::move(*since);
     keep([&](const Migration& migration) {
       return changed->contains(fs::path(migration.up.path).lexically_relative(directory).string());
     });
@@ -161,7 +221,15 @@ int run_lint(const Context& context) {
     }
   }
 
-  const LintReport report = lint(*migrations, selected, options);
+  LintReport report = lint(migrations, selected, options);
+  for (const Error& error : listing->refused) {
+    auto finding = refused_file(error, options);
+    if (!finding || matches(settings.exclude, finding->file)) continue;
+    if (!settings.include.empty() && !matches(settings.include, finding->file)) continue;
+    if (!scope->files.empty() && !scope->files.contains(canonical(finding->file))) continue;
+    if (changed && !changed->contains(fs::path(finding->file).lexically_relative(directory).string())) continue;
+    report.findings.push_back(std::move(*finding));
+  }
   LintView view{report, std::vector<bool>(report.findings.size(), true), {}};
   std::set<std::string> known;
   if (!settings.baseline.empty()) {
@@ -188,8 +256,11 @@ int run_lint(const Context& context) {
                          " from now on");
     return kExitOk;
   }
-  const std::string text = render(view, settings.output);
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+  bool written = true;
+  render(view, settings.output, [&](std::string_view piece) {
+    written = written && std::fwrite(piece.data(), 1, piece.size(), stdout) == piece.size();
+  });
+  if (!written || std::fflush(stdout) != 0) {
     return refuse(context, "the findings cannot be written to standard output");
   }
   const bool bad = view.counts.errors > 0 || (settings.warnings_as_errors && view.counts.warnings > 0);

@@ -71,23 +71,35 @@ void add_block(std::string& out, std::string_view label, std::string_view text) 
   out.push_back('\n');
 }
 
-std::string text(const LintView& view) {
+constexpr std::size_t kPiece = 64 << 10;
+
+// What has gathered goes out when there is enough of it.
+void hand_on(std::string& out, const Sink& sink) {
+  if (out.size() < kPiece) return;
+  sink(out);
+  out.clear();
+}
+
+std::string text(const LintView& view, const Sink& sink) {
   std::string out;
+  out.reserve(2 * kPiece);
   std::set<std::pair<std::string_view, const Rule*>> explained;  // why: once a file and rule
   each_shown(view, [&](const Finding& finding) {
-    out += at(finding.file, finding.place) + ": " + std::string(to_string(finding.severity)) + ": " + finding.message +
-           " [" + std::string(finding.rule->id) + "]\n";
+    out.append(at(finding.file, finding.place)).append(": ").append(to_string(finding.severity)).append(": ");
+    out.append(finding.message).append(" [").append(finding.rule->id).append("]\n");
     const std::string number = std::to_string(finding.place.line);
     const std::string line = shown_line(finding.line);
     const std::size_t start = std::min(byte_of(finding.line, finding.place.column), line.size());
-    out += "  " + number + " | " + line + "\n  " + std::string(number.size(), ' ') + " | ";
+    out.append("  ").append(number).append(" | ").append(line).append("\n  ");
+    out.append(number.size(), ' ').append(" | ");
     for (std::size_t i = 0; i < start; ++i) {
       if ((static_cast<unsigned char>(line[i]) & 0xC0) != 0x80) out.push_back(line[i] == '\t' ? '\t' : ' ');
     }
-    out += "^" + std::string(std::max<std::size_t>(end_column(finding) - finding.place.column, 1) - 1, '~') + "\n";
+    out.append("^").append(std::max<std::size_t>(end_column(finding) - finding.place.column, 1) - 1, '~').append("\n");
     if (explained.emplace(finding.file, finding.rule).second) add_block(out, "why", finding.rule->why);
     add_block(out, finding.safe == finding.rule->safe ? "instead, for example" : "instead", finding.safe);
     out.push_back('\n');
+    hand_on(out, sink);
   });
   for (const std::string& assumption : view.report.assumptions) out += "assumed: " + assumption + "\n";
   if (view.report.inferred_post_deploy > 0) {
@@ -232,7 +244,7 @@ std::string escaped(std::string_view text, bool property) {
   return out;
 }
 
-std::string github(const LintView& view) {
+std::string github(const LintView& view, const Sink& sink) {
   std::string out;
   each_shown(view, [&](const Finding& finding) {
     const std::string_view level = finding.severity == Severity::kNote ? "notice" : to_string(finding.severity);
@@ -240,6 +252,7 @@ std::string github(const LintView& view) {
            ",line=" + std::to_string(finding.place.line) + ",col=" + std::to_string(finding.place.column) +
            ",endColumn=" + std::to_string(end_column(finding)) + ",title=" + escaped(finding.rule->id, true) +
            "::" + escaped(finding.message + "\nInstead: " + finding.safe, false) + "\n";
+    hand_on(out, sink);
   });
   return out + summary(view) + "\n";
 }
@@ -306,13 +319,13 @@ std::string junit(const LintView& view) {
 
 }  // namespace
 
-std::string render(const LintView& view, std::string_view format) {
-  if (format == "json") return as_json(view);
-  if (format == "sarif") return sarif(view);
-  if (format == "github") return github(view);
-  if (format == "gitlab") return gitlab(view);
-  if (format == "junit") return junit(view);
-  return text(view);
+void render(const LintView& view, std::string_view format, const Sink& sink) {
+  if (format == "json") return sink(as_json(view));
+  if (format == "sarif") return sink(sarif(view));
+  if (format == "github") return sink(github(view, sink));
+  if (format == "gitlab") return sink(gitlab(view));
+  if (format == "junit") return sink(junit(view));
+  sink(text(view, sink));
 }
 
 }  // namespace syzygy::cli

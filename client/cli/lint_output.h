@@ -1,8 +1,7 @@
-// lint_output.h - a lint report in the formats that people and pipelines read. Pure: text out; the same report gives
-// the same bytes.
+// lint_output.h - a lint report in the formats that people and pipelines read. The same report gives the same bytes.
 #pragma once
 
-#include <string>
+#include <functional>
 #include <string_view>
 
 #include "migration/rules/linter.h"
@@ -23,7 +22,11 @@ struct LintView {
   LintCounts counts;
 };
 
-// `format`: text, json, sarif (2.1.0), github (workflow commands), gitlab (code quality), junit.
-std::string render(const LintView& view, std::string_view format);
+// Takes a piece of the text; pieces come in order.
+using Sink = std::function<void(std::string_view)>;
+
+// `format`: text, json, sarif (2.1.0), github (workflow commands), gitlab (code quality), junit. A report of 100,000
+// findings has 50 MB: text and github hand it on piece by piece.
+void render(const LintView& view, std::string_view format, const Sink& sink);
 
 }  // namespace syzygy::cli

@@ -62,7 +62,7 @@ struct Settings {
   StageRules stages;
 
   // lint, explain
-  std::string positional_directory;
+  std::vector<std::string> paths;  // a directory, or files of one
   std::string since;
   std::vector<std::string> include, exclude;
   std::string baseline;

@@ -27,6 +27,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import lint_bench
+
 MS = 1e6  # nanoseconds
 
 
@@ -372,6 +374,21 @@ class Bench:
                   f"{share:.2f} % of a core", f"{rates[names[0]]:.0f} heartbeats, {rates[names[1]]:.1f} commits /s", "< 2 %",
                   share < 2)
 
+    def lint(self):
+        files, root = 1_000 if self.quick else 10_000, self.directory / "lint"
+        root.mkdir()
+        try:
+            samples = self.raw["lint"] = lint_bench.measure(self.build / "client/cli/syzygy", root, files, 1 if self.quick else 3)
+        except RuntimeError as error:
+            raise Failed(str(error)) from error
+        finally:
+            shutil.rmtree(root)
+        ours, theirs = (min(samples[name])[0] for name in ("syzygy", "squawk"))
+        each = 1e6 / (files * lint_bench.STATEMENTS)
+        self.line(f"`squawk` on {files:,} files of {lint_bench.STATEMENTS} statements", f"{theirs:.2f} s", f"{theirs * each:.1f} µs a statement")
+        self.line("`syzygy lint` on the same (processor time, one core)", f"{ours:.2f} s", f"{ours * each:.1f} µs a statement",
+                  f"≤ {files / 10_000 * 3:g} s, ≤ squawk / 3", ours <= files / 10_000 * 3 and 3 * ours <= theirs)
+
     def rows(self):
         return {
             "barrier 3": lambda: self.barrier(3, 500),
@@ -384,6 +401,7 @@ class Bench:
             "waiters grpc": lambda: self.waiters("grpc", 1.2, 40),
             "joins": self.joins,
             "migrate": self.migrate,
+            "lint": self.lint,
             "idle": self.idle,
         }
 

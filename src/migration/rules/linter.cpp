@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "base/name.h"
 #include "base/sha256.h"
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
@@ -22,10 +23,12 @@ std::string_view trim(std::string_view text) {
 // -- syzygy:ignore RULE, RULE because REASON: for the statement that follows, or holds it; ignore-file: for the file.
 struct Ignore {
   std::vector<const Rule*> rules;
+  std::vector<bool> used;  // by rule
   std::vector<std::string> unknown;
-  std::string because;
+  std::string because;  // empty: there is none, and the ignore counts for nothing
   bool file = false;
   Place place;
+  std::size_t length = 0;
 };
 
 std::optional<Ignore> read_ignore(const Comment& comment) {
@@ -35,13 +38,13 @@ std::optional<Ignore> read_ignore(const Comment& comment) {
   text.remove_prefix(std::string_view("syzygy:ignore").size());
   Ignore ignore;
   ignore.place = comment.place;
+  ignore.length = comment.text.size();
   if (text.starts_with("-file")) {
     ignore.file = true;
     text.remove_prefix(std::string_view("-file").size());
   }
-  const auto because = text.find(" because ");
-  if (because == std::string_view::npos) return std::nullopt;  // the marker's reader has refused it
-  ignore.because = trim(text.substr(because + 9));
+  const auto because = std::min(text.find(" because"), text.size());
+  if (because < text.size()) ignore.because = trim(text.substr(because + std::string_view(" because").size()));
   std::string_view names = text.substr(0, because);
   while (!(names = trim(names)).empty()) {
     const auto end = std::min(names.find_first_of(" \t,"), names.size());
@@ -55,6 +58,7 @@ std::optional<Ignore> read_ignore(const Comment& comment) {
     }
     names.remove_prefix(std::min(end + 1, names.size()));
   }
+  ignore.used.resize(ignore.rules.size());
   return ignore;
 }
 
@@ -131,6 +135,7 @@ class File {
       }
       functions.note(meanings_[i]);
     }
+    tell_unused_ignores();
     // In the order of the source: a statement's findings were found rule by rule.
     std::ranges::sort(findings_, [](const Finding& a, const Finding& b) {
       return a.place != b.place ? a.place < b.place : a.rule->id < b.rule->id;
@@ -151,35 +156,83 @@ class File {
       column = std::stoul(message.substr(prefix.size(), end - prefix.size()));
       message.erase(0, end + 2);
     }
-    std::size_t offset = 0;
-    for (std::size_t at = migration_.up.first_line; at < number && offset != std::string::npos; ++at) {
-      offset = migration_.up.text.find('\n', offset);
-      if (offset != std::string::npos) ++offset;
-    }
     Finding finding = make(kUnreadable, std::move(message), {});
     finding.place = {number, column};
-    finding.line = offset != std::string::npos ? line_at(migration_.up.text, offset) : "";
+    finding.line = line_numbered(number);
     finding.length = 1;
     keep(std::move(finding));
     std::ranges::move(findings_, std::back_inserter(report_.findings));
   }
 
-  void read_ignores() {
-    ignores_.resize(statements_.size());
-    for (std::size_t i = 0; i < statements_.size(); ++i) {
-      for (const Comment& comment : statements_[i].comments) {
-        auto ignore = read_ignore(comment);
-        if (!ignore) continue;
-        for (const std::string& name : ignore->unknown) {
-          Finding finding = make(kBadIgnore, "ignores \"" + name + "\", which is no rule", {});
-          finding.place = ignore->place;
-          finding.line = comment.text;
-          finding.length = comment.text.size();
-          keep(std::move(finding));
-        }
-        (ignore->file ? file_ignores_ : ignores_[i]).push_back(std::move(*ignore));
-      }
+  // By the number that a Place has.
+  [[nodiscard]] std::string_view line_numbered(std::size_t number) const {
+    std::size_t offset = 0;
+    for (std::size_t at = migration_.up.first_line; at < number; ++at) {
+      offset = migration_.up.text.find('\n', offset);
+      if (offset == std::string::npos) return {};
+      ++offset;
     }
+    return line_at(migration_.up.text, offset);
+  }
+
+  void tell(const Rule& rule, const Ignore& ignore, std::string message) {
+    Finding finding = make(rule, std::move(message), {});
+    finding.place = ignore.place;
+    finding.line = line_numbered(ignore.place.line);
+    finding.length = ignore.length;
+    keep(std::move(finding));
+  }
+
+  void read_ignore_in(const Comment& comment, std::vector<Ignore>& of_statement) {
+    auto ignore = read_ignore(comment);
+    if (!ignore) return;
+    for (const std::string& name : ignore->unknown) {
+      tell(kBadIgnore, *ignore, "ignores \"" + printable(name) + "\", which is no rule");
+    }
+    if (ignore->because.empty()) {
+      return tell(kBadIgnore, *ignore, "ignores without a reason, and is not heeded: write because and why");
+    }
+    if (ignore->rules.empty() && ignore->unknown.empty()) {
+      return tell(kBadIgnore, *ignore, "ignores, and does not say which rule");
+    }
+    (ignore->file ? file_ignores_ : of_statement).push_back(std::move(*ignore));
+  }
+
+  void read_ignores() {
+    ignores_.resize(statements_.size() + 1);
+    for (std::size_t i = 0; i < statements_.size(); ++i) {
+      for (const Comment& comment : statements_[i].comments) read_ignore_in(comment, ignores_[i]);
+    }
+    // Behind the last statement one holds for none, unless for the file.
+    const std::string_view text = migration_.up.text;
+    const std::size_t end = statements_.empty() ? 0 : statements_.back().offset + statements_.back().text.size();
+    if (text.find("syzygy:ignore", end) == std::string_view::npos) return;
+    Lexer lexer(options_.dialect, text.substr(end));
+    while (const auto token = lexer.next()) {
+      if (!token->is_comment()) continue;
+      const std::string_view before = text.substr(0, end + token->offset);
+      const auto lines = static_cast<std::size_t>(std::ranges::count(before, '\n'));
+      const Place place{migration_.up.first_line + lines, before.size() - (before.rfind('\n') + 1) + 1};
+      read_ignore_in({std::string(token->text), place}, ignores_.back());
+    }
+  }
+
+  // An ignore that nothing needed any more hides the next finding at its place. With a catalogue, rules are quiet for
+  // reasons that another database does not share.
+  void tell_unused_ignores() {
+    if (options_.catalogue != nullptr) return;
+    const auto tell_of = [&](const std::vector<Ignore>& ignores) {
+      for (const Ignore& ignore : ignores) {
+        for (std::size_t i = 0; i < ignore.rules.size(); ++i) {
+          if (ignore.used[i] || !severities_.contains(ignore.rules[i])) continue;
+          tell(kUnusedIgnore, ignore,
+               "ignores " + std::string(ignore.rules[i]->id) + ", which finds nothing " +
+                   (ignore.file ? "in this file" : "in the statement below it"));
+        }
+      }
+    };
+    for (const auto& ignores : ignores_) tell_of(ignores);
+    tell_of(file_ignores_);
   }
 
   std::optional<Stage> decide() {
@@ -284,13 +337,15 @@ class File {
     finding.fingerprint = excerpt(options_.dialect, statement.text, 400);  // hashed by keep()
   }
 
-  void keep(Finding finding, const std::vector<Ignore>* ignores = nullptr) {
+  void keep(Finding finding, std::vector<Ignore>* ignores = nullptr) {
     if (finding.severity == Severity::kOff) return;
-    for (const auto* list : {ignores, static_cast<const std::vector<Ignore>*>(&file_ignores_)}) {
+    for (auto* list : {ignores, &file_ignores_}) {
       if (list == nullptr) continue;
-      for (const Ignore& ignore : *list) {
-        if (std::ranges::find(ignore.rules, finding.rule) != ignore.rules.end())
-          finding.ignored_because = ignore.because;
+      for (Ignore& ignore : *list) {
+        const auto found = std::ranges::find(ignore.rules, finding.rule);
+        if (found == ignore.rules.end()) continue;
+        finding.ignored_because = ignore.because;
+        ignore.used[static_cast<std::size_t>(found - ignore.rules.begin())] = true;
       }
     }
     // The same statement twice in one migration gives two fingerprints. An ambiguity's message tells lines, which move.
@@ -386,6 +441,31 @@ LockMode lock_of(const Action& action, int server) {
     default:
       return LockMode::kNone;
   }
+}
+
+std::optional<Finding> refused_file(const Error& error, const LintOptions& options) {
+  const auto value_of = [&](const std::string& key) {
+    const auto found = error.metadata.find(key);
+    return found != error.metadata.end() ? found->second : std::string();
+  };
+  Finding finding;
+  finding.rule = &kUnreadable;
+  finding.file = value_of("path");
+  // What is no SQL is another program's to run: nothing here is wrong, only unseen.
+  finding.severity = finding.file.ends_with(".sql") ? kUnreadable.severity : Severity::kNote;
+  if (const auto given = options.severities.find(std::string(kUnreadable.id)); given != options.severities.end()) {
+    finding.severity = std::min(finding.severity, given->second);
+  }
+  if (finding.severity == Severity::kOff) return std::nullopt;
+  const std::string line = value_of("line");
+  finding.place = {line.empty() ? 1 : std::stoul(line), 1};
+  finding.message = error.message;
+  for (const std::string& prefix : {finding.file + ":" + line + ": ", finding.file + ": "}) {
+    if (finding.message.starts_with(prefix)) finding.message.erase(0, prefix.size());
+  }
+  finding.safe = kUnreadable.safe;
+  finding.fingerprint = sha256_hex(std::string(kUnreadable.id) + '\n' + error.message).substr(0, 16);
+  return finding;
 }
 
 LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool>& selected,

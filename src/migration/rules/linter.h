@@ -57,6 +57,9 @@ struct LintReport {
 LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool>& selected,
                 const LintOptions& options);
 
+// A file that is no migration (read_directory() refused it), as a finding; nullopt: the rule is off.
+std::optional<Finding> refused_file(const Error& error, const LintOptions& options);
+
 // The lock that an action takes on its table; kNone where it has no table in use.
 LockMode lock_of(const Action& action, int server);
 

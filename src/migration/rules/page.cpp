@@ -117,7 +117,7 @@ std::string rules_page() {
       "# Hazards\n\n"
       "<!-- Written from src/migration/rules/*.cpp by the test migration_rules_test; do not edit. -->\n\n"
       "What `syzygy lint` knows, one section each; `syzygy explain RULE` shows the same. How to use it: "
-      "[migrations.md](migrations.md#lint).\n\n"
+      "[lint.md](lint.md).\n\n"
       "What a rule says of locks, scans and rewrites was seen on a real PostgreSQL: the tests run each example there "
       "and "
       "compare\n`pg_locks`, sequential scans and relfilenodes with the claim, and run the statement of old code that "

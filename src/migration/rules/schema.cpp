@@ -56,6 +56,12 @@ void Schema::begin_migration(std::size_t plan, std::optional<Stage> stage) {
   ++migration_;
   plan_ = plan;
   stage_ = stage;
+  // Alone in its plan, a migration sees nothing new but its own; 10,000 of them would otherwise pile up.
+  if (plan == 0) {
+    std::erase_if(origins_, [](const auto& named) {
+      return std::ranges::none_of(named.second, [](const Origin& origin) { return origin.temporary; });
+    });
+  }
 }
 
 void Schema::add(KnownTable table) {

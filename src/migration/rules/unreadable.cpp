@@ -4,14 +4,15 @@
 namespace syzygy {
 const Rule kUnreadable{
     .id = "unreadable",
-    .title = "A file that cannot be cut into statements",
+    .title = "A file that is no migration",
     .group = HazardGroup::kCannotWork,
     .severity = Severity::kError,
     .tables = Tables::kAny,
     .sqlite = true,
     .triggers =
-        "A string, comment, parenthesis or body that never ends, a command of psql or of the sqlite3 shell, COPY FROM "
-        "STDIN.",
+        "A name without a number, a number that another file has, a marker that is none; a string, comment, "
+        "parenthesis or body that never ends, a command of psql or of the sqlite3 shell, COPY FROM STDIN. A migration "
+        "in another language is a note: it is not looked into.",
     .why = "Neither a server nor this linter can read it; `syzygy migrate` refuses it.",
     .safe = "Mend it where the message points.",
     .fires = {{.sql = R"sql(ALTER TABLE orders ADD COLUMN a text DEFAULT 'x;

@@ -6,8 +6,9 @@ namespace {
 
 void check(const Action& action, const Subject& subject, Report& report) {
   if (!subject.in_transaction || subject.held != LockMode::kAccessExclusive) return;
-  const bool builds =
-      action.kind == ActionKind::kCreate && action.object.kind == ObjectKind::kIndex && !subject.is_new(action.on);
+  // CONCURRENTLY is refused there anyway.
+  const bool builds = action.kind == ActionKind::kCreate && action.object.kind == ObjectKind::kIndex &&
+                      !action.concurrently && !subject.is_new(action.on);
   const bool changes =
       (action.kind == ActionKind::kUpdate || action.kind == ActionKind::kDelete) && !subject.is_new(action.object);
   const bool validates = action.kind == ActionKind::kValidateConstraint;
@@ -17,7 +18,7 @@ void check(const Action& action, const Subject& subject, Report& report) {
                          : changes ? "changes rows of " + describe(action.object)
                                    : "validates a constraint") +
              " while line " + std::to_string(since.line) + " still keeps everybody out of " +
-             describe(subject.held_on));
+             (subject.held_on.kind == ObjectKind::kIndex ? "the table of " : "") + describe(subject.held_on));
 }
 
 }  // namespace
@@ -43,7 +44,9 @@ UPDATE orders SET channel = 'web')sql",
               {.sql = R"sql(ALTER TABLE orders ADD COLUMN channel text;
 CREATE INDEX orders_channel ON orders (channel))sql",
                .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true}}},
-    .silent = {{.sql = R"sql(UPDATE orders SET note = 'web' WHERE id < 10;
+    .silent = {{.sql = R"sql(ALTER TABLE orders ADD COLUMN channel text;
+CREATE INDEX CONCURRENTLY orders_channel ON orders (channel))sql"},
+               {.sql = R"sql(UPDATE orders SET note = 'web' WHERE id < 10;
 ALTER TABLE orders ADD COLUMN channel text)sql"},
                {.sql = R"sql(CREATE TABLE parcels (id bigint);
 UPDATE orders SET note = 'x' WHERE id = 1)sql"},

@@ -36,7 +36,10 @@ std::unexpected<Error> unreadable(const std::string& path, const std::error_code
 // Lists one folder into `listing`; what lies in folders below it where `deep`. `prefix`: of the folder, "2024/".
 class Lister {
  public:
-  Lister(const fs::path& directory, bool deep) : deep_(deep) { listing_.path = directory; }
+  Lister(const fs::path& directory, bool deep, const std::set<std::string>& leave_out)
+      : deep_(deep), leave_out_(leave_out) {
+    listing_.path = directory;
+  }
 
   Result<Listing> list() {
     const std::string shown = listing_.path.string();
@@ -79,6 +82,7 @@ class Lister {
   }
 
   Result<void> take(const fs::directory_entry& entry, const std::string& name) {
+    if (leave_out_.contains(entry.path().string())) return {};
     std::string ending = entry.path().extension().string();
     std::ranges::transform(ending, ending.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
     if (listing_.files.size() + listing_.others.size() > 2 * kMigrationsMax) {
@@ -122,6 +126,7 @@ class Lister {
   }
 
   bool deep_;
+  const std::set<std::string>& leave_out_;
   std::size_t bytes_ = 0;
   Listing listing_;
 };
@@ -273,11 +278,11 @@ bool only_outside_transaction(Dialect dialect, const Script& script) {
 
 Result<std::vector<Migration>> read_directory(const fs::path& directory, const SourceOptions& options) {
   const bool flyway = options.format == kFlyway.name;
-  auto listing = Lister(directory, flyway).list();
+  auto listing = Lister(directory, flyway, options.leave_out).list();
   if (!listing) return std::unexpected(listing.error());
   if (options.format.empty() && (listing->files.empty() || kFlyway.recognises(*listing))) {
     // Only Flyway looks into folders.
-    auto deep = Lister(directory, true).list();
+    auto deep = Lister(directory, true, options.leave_out).list();
     if (!deep) return std::unexpected(deep.error());
     if (kFlyway.recognises(*deep)) listing = std::move(deep);
   }

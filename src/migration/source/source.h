@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,7 @@ struct Migration {
 struct SourceOptions {
   Dialect dialect = Dialect::kPostgres;
   std::string format;  // "golang-migrate", "flyway", "atlas", "goose", "dbmate", "plain"; empty: recognise it
+  std::set<std::string> leave_out = {};  // files, as errors name them: for who has told of them and reads the rest
 };
 
 // In the order of their numbers (2 before 10, whatever the width). Never empty. Errors (kInvalidArgument,
