@@ -140,6 +140,9 @@ std::vector<Setting> settings() {
        "where a broken invariant leaves what replays it [replay below the directory of sqlite:/DIR or of the default "
        "store]",
        state, text(&Config::replay_directory)},
+      {"poll", "DURATION",
+       "how often a daemon looks for what others did to a store that they share, and was not told of [2s]", state,
+       duration([](Config& c) -> Duration& { return c.poll; }, Duration{100})},
       {"lease", "DURATION", "how long a silent party is still taken for alive [15s]", rules,
        duration([](Config& c) -> Duration& { return c.rounds.lease; }, Duration{100})},
       {"lease-max", "DURATION", "the longest lease that a client may ask for [5m]", rules,
@@ -192,6 +195,7 @@ constexpr const char* kFooter = R"(Examples:
   syzygyd                                          embedded store, loopback only: HTTP 7410, gRPC 7411
   syzygyd --store sqlite:/var/lib/syzygy --http 127.0.0.1:7410 --grpc 127.0.0.1:7411
   syzygyd --http 0.0.0.0:7410 --grpc 0.0.0.0:7411 --tls-cert server.pem --tls-key server.key --token-file token
+  syzygyd store check --store redis://cache/       what to know of a store before it is relied on
   SYZYGY_LEASE=30s syzygyd --config /etc/syzygy/syzygyd.toml
 
 Every flag is also an environment variable (--tls-cert: SYZYGY_TLS_CERT) and a key of the file (tls-cert = "server.pem").
@@ -355,6 +359,54 @@ Result<void> check_rules(const Config& config) {
   return check_store(config.store);
 }
 
+// `syzygyd store ...`, beside the flags of the daemon itself.
+struct StoreFlags {
+  CLI::App* check;
+  CLI::App* migrate;
+  CLI::App* reopen;
+
+  [[nodiscard]] StoreCommand::Kind chosen() const {
+    if (check->parsed()) return StoreCommand::Kind::kCheck;
+    if (migrate->parsed()) return StoreCommand::Kind::kMigrate;
+    return reopen->parsed() ? StoreCommand::Kind::kReopen : StoreCommand::Kind::kNone;
+  }
+};
+
+StoreFlags add_store_commands(CLI::App& app, StoreCommand& command) {
+  CLI::App* store = app.add_subcommand("store", "Looks at a store, moves it to another kind or place, takes it back");
+  store->require_subcommand(1);
+  StoreFlags flags{};
+  const auto output = [&command](CLI::App* to) {
+    to->add_option_function<std::string>(
+          "--output", [&command](const std::string& value) { command.json = value == "json"; }, "text or json [text]")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->type_name("FORMAT");
+  };
+  const std::string url = "KIND:WHERE";
+  flags.check = store->add_subcommand("check", "Connects as a daemon would, and says what to know of it");
+  flags.check->add_option("--store", command.store, kinds_of_store() + " [the daemon's own]")->type_name(url);
+  output(flags.check);
+  flags.check->footer(
+      R"(It looks at rights, settings, version, clock and round trip, by writing a record of its own. Where there is no store
+yet, it makes an empty one, as a daemon would.
+
+Exit codes: 0 good, or only warnings; 1 something is bad; 2 usage; 65 damaged or of a newer version; 69 it cannot be
+reached, or refuses; 75 a daemon holds it (sqlite: ask that daemon's /readyz).)");
+  flags.migrate = store->add_subcommand("migrate", "Copies everything to an empty store, and compares");
+  flags.migrate->add_option("--from", command.from, "the store that is used now")->type_name(url)->required();
+  flags.migrate->add_option("--to", command.to, "an empty one: " + kinds_of_store())->type_name(url)->required();
+  output(flags.migrate);
+  flags.migrate->footer(
+      R"(Stop every daemon that uses either store first: it refuses while one does. It can be run again after an interruption,
+and goes on. The old store stays as it is, and no daemon serves it any more.
+
+Exit codes: 0 moved; 2 usage; 65 damaged or of a newer version; 69 a store cannot be reached, or refuses; 75 in use.)");
+  flags.reopen = store->add_subcommand("reopen", "Takes a store back that was moved away");
+  flags.reopen->add_option("--store", command.store, "the store that was --from")->type_name(url)->required();
+  flags.reopen->footer("Only before a daemon has used the new one: what happened there since is not here.");
+  return flags;
+}
+
 }  // namespace
 
 Parsed parse(int argc, const char* const* argv, const Environment& environment) {
@@ -392,6 +444,8 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
       if (!setting.list) option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
     }
   }
+  StoreCommand store;
+  const StoreFlags store_flags = add_store_commands(app, store);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -403,6 +457,13 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
     return usage(e.what());
   }
   if (!replay.empty()) return {std::nullopt, {}, 0, replay};
+  store.kind = store_flags.chosen();
+  if (store.kind == StoreCommand::Kind::kMigrate) {
+    for (const auto& [flag, url] : {std::pair{"--from", &store.from}, std::pair{"--to", &store.to}}) {
+      if (auto ok = check_store(*url); !ok) return usage(fmt::format("{}: {}", flag, ok.error().message));
+    }
+    return {std::nullopt, {}, 0, {}, std::move(store)};
+  }
 
   Config config;
   const auto given = [&](const std::string& name) -> std::optional<std::string> {
@@ -443,6 +504,11 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
     if (!directory) return usage(directory.error().message);
     config.store = "sqlite:" + *directory;
     config.store_chosen = true;
+  }
+  if (store.kind != StoreCommand::Kind::kNone) {
+    if (store.store.empty()) store.store = config.store;
+    if (auto ok = check_store(store.store); !ok) return usage(ok.error().message);
+    return {std::nullopt, {}, 0, {}, std::move(store)};
   }
   if (config.replay_directory.empty()) {
     std::string directory = directory_of_store(config.store);

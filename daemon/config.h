@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "daemon/store_command.h"
 #include "round/barrier.h"
 #include "round/round.h"
 #include "transport/listen/tls.h"
@@ -41,6 +42,7 @@ struct Config {
   LogFormat log_format = LogFormat::kLogfmt;
   LogLevel log_level = LogLevel::kInfo;
   Duration drain{5'000};
+  Duration poll{2'000};
   Duration kill_after{3'000};  // from SIGTERM to SIGKILL of a stopped child; the lock delay must be longer
   std::size_t waiters_max = 20'000;
   std::size_t history_max = 50'000;
@@ -57,6 +59,7 @@ struct Parsed {
   std::string text;  // to stdout where code is 0, else to stderr
   int code = 0;
   std::string replay = {};  // not empty: the file
+  StoreCommand store = {};  // not kNone: that
 };
 
 inline constexpr int kExitUsage = 2;  // flags, file, values, certificates, token

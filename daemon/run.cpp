@@ -24,6 +24,7 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/round_log.h"
+#include "daemon/store_command.h"
 #include "engine/engine.h"
 #include "engine/replay.h"
 #include "store/open.h"
@@ -91,6 +92,7 @@ class Daemon {
     auto store = open_store(config_.store);
     if (!store) return std::unexpected(std::move(store.error()));
     store_ = *std::move(store);
+    if (auto here = refuse_if_moved(*store_); !here) return here;
     for (const std::string& text : store_->warnings()) log::warning(text, {{"part", "store"}});
 
     engine::Options options;
@@ -99,6 +101,7 @@ class Daemon {
     options.boot = random_id();
     options.waiters_max = config_.waiters_max;
     options.history_max = config_.history_max;
+    options.poll = config_.poll;
     options.replay_directory = config_.replay_directory;
     // One writer is the embedded store's nature; a server commits for several at once.
     options.lanes = store_->shared() ? kLanesOfSharedStore : 1;

@@ -258,6 +258,7 @@ class PostgresStore::Inside {
   Result<pg::Rows> ask_plainly(const std::string& sql, const std::vector<std::string>& texts);
   Result<std::vector<CommitResult>> commit(std::span<const Change> changes);
   Result<Instant> now();
+  Result<void> now_at_once();
   void watch(Hint hint) {
     const std::lock_guard lock(hinting_);
     hint_ = std::move(hint);
@@ -395,6 +396,12 @@ Result<Instant> PostgresStore::Inside::now() {
   const auto rows = ask(statements_.now, {});
   if (!rows) return std::unexpected(rows.error());
   return Instant{static_cast<std::int64_t>(number(rows->front()[2]))};
+}
+
+Result<void> PostgresStore::Inside::now_at_once() {
+  const auto rows = ask(statements_.now, {});
+  if (!rows) return std::unexpected(rows.error());
+  return {};
 }
 
 // ---- Committing ----
@@ -702,6 +709,14 @@ Result<std::vector<Finding>> PostgresStore::examine() {
           : "polled: a pooler stands between, which forbids LISTEN, so others hear of a transition up to 2 s "
             "late. Name the server itself in --store");
   return found;
+}
+
+Result<void> PostgresStore::live_as(const std::string& epoch) {
+  // The schema's name is plain: see read_address().
+  const auto updated =
+      inside_->ask_plainly("UPDATE \"" + inside_->address().schema + "\".meta SET epoch = $1", {epoch});
+  if (!updated) return std::unexpected(updated.error());
+  return inside_->now_at_once();
 }
 
 bool PostgresStore::hears() const { return inside_->hears(); }

@@ -49,6 +49,7 @@ class PostgresStore final : public Store {
   [[nodiscard]] std::string describe() const override;
   Result<std::vector<Finding>> examine() override;
   Result<std::vector<std::string>> others() override;
+  Result<void> live_as(const std::string& epoch) override;
 
   // Whether hints come by push at this moment.
   [[nodiscard]] bool hears() const;

@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "base/name.h"
@@ -112,14 +113,16 @@ Result<std::unique_ptr<RedisStore>> RedisStore::open(const RedisUrl& url) {
   const std::vector<RedisCommand> commands = {{"GET", epoch_key}};
   auto epoch = store->read(commands);
   if (!epoch) return std::unexpected(std::move(epoch.error()));
-  if (auto checked = store->check_server(); !checked) return std::unexpected(std::move(checked.error()));
+  auto checked_server = store->check_server();
+  if (!checked_server) return std::unexpected(std::move(checked_server.error()));
+  store->findings_ = *std::move(checked_server);
   if (auto checked = store->check_permissions(); !checked) return std::unexpected(std::move(checked.error()));
   if (auto learned = store->learn_epoch(*epoch->front()); !learned) return std::unexpected(std::move(learned.error()));
   return store;
 }
 
-// What may cost us what was acknowledged: an evicting policy is refused, the rest becomes warnings.
-Result<void> RedisStore::check_server() {
+// What may cost us what was acknowledged. An evicting policy is refused.
+Result<std::vector<Finding>> RedisStore::check_server() {
   const RedisUrl& url = route_->url();
   const RedisServer server = route_->server();
   const std::string where = route_->where();
@@ -137,6 +140,14 @@ Result<void> RedisStore::check_server() {
   const std::optional<std::string> sync = setting_of(*(*replies)[1]);
   const bool append_only = setting_of(*(*replies)[2]).value_or(server.append_only ? "yes" : "no") == "yes";
 
+  std::vector<Finding> found;
+  const auto good = [&](std::string about, std::string text) {
+    found.push_back({Finding::Verdict::kGood, std::move(about), std::move(text)});
+  };
+  const auto warn = [&](std::string about, std::string text) {
+    found.push_back({Finding::Verdict::kWarning, std::move(about), std::move(text)});
+  };
+  good("version", fmt::format("Redis {}{}", printable(server.version, 40), server.cluster ? ", a cluster" : ""));
   // The volatile-* policies evict only keys with a time to live, and ours have none.
   if (policy.starts_with("allkeys-")) {
     if (!url.allow_eviction) {
@@ -148,37 +159,95 @@ Result<void> RedisStore::check_server() {
                       where, printable(policy, 40)),
           {{"server", where}, {"maxmemory-policy", policy}});
     }
-    warnings_.push_back(
-        fmt::format("Redis at {} may evict rounds that are under way (maxmemory-policy {}); it was told "
-                    "to be accepted with allow-eviction=true.",
-                    where, printable(policy, 40)));
+    warn("eviction", fmt::format("Redis at {} may evict rounds that are under way (maxmemory-policy {}); it was told "
+                                 "to be accepted with allow-eviction=true.",
+                                 where, printable(policy, 40)));
+  } else {
+    good("eviction", fmt::format("maxmemory-policy {}: it throws nothing of ours away", printable(policy, 40)));
   }
   if (!append_only) {
-    warnings_.push_back(fmt::format(
-        "Redis at {} writes no append-only file: what it acknowledged since its last snapshot is lost when it "
-        "stops. Set appendonly yes and appendfsync always.",
-        where));
+    warn("durability", fmt::format("Redis at {} writes no append-only file: what it acknowledged since its last "
+                                   "snapshot is lost when it stops. Set appendonly yes and appendfsync always.",
+                                   where));
   } else if (!sync) {
-    warnings_.push_back(fmt::format(
-        "Redis at {} does not tell its appendfsync. With any other than always, what it acknowledged in the "
-        "last second may be lost when its machine fails.",
-        where));
+    warn("durability", fmt::format("Redis at {} does not tell its appendfsync. With any other than always, what it "
+                                   "acknowledged in the last second may be lost when its machine fails.",
+                                   where));
   } else if (*sync != "always") {
-    warnings_.push_back(
-        fmt::format("Redis at {} has appendfsync {}: what it acknowledged in the last second may be lost "
-                    "when its machine fails. Set appendfsync always.",
-                    where, printable(*sync, 20)));
+    warn("durability", fmt::format("Redis at {} has appendfsync {}: what it acknowledged in the last second may be "
+                                   "lost when its machine fails. Set appendfsync always.",
+                                   where, printable(*sync, 20)));
+  } else {
+    good("durability", "appendonly yes, appendfsync always");
   }
   if (server.replicas > 0 || server.cluster || url.sentinel) {
-    warnings_.push_back(fmt::format(
-        "Redis at {} copies to its replicas after it has answered: a failover may lose what was acknowledged just "
-        "before. Then nothing is applied twice (the fence in the target sees to that), but rounds may have to gather "
-        "again. {}",
-        where,
-        url.wait_replicas > 0 ? "wait-replicas makes that rarer."
-                              : "?wait-replicas=1 and min-replicas-to-write make that rarer."));
+    warn("replication",
+         fmt::format("Redis at {} copies to its replicas after it has answered: a failover may lose what was "
+                     "acknowledged just before. Then nothing is applied twice (the fence in the target sees to that), "
+                     "but rounds may have to gather again. {}",
+                     where,
+                     url.wait_replicas > 0 ? "wait-replicas makes that rarer."
+                                           : "?wait-replicas=1 and min-replicas-to-write make that rarer."));
+  } else {
+    good("replication", "none: the server's disk is the only copy");
   }
-  return {};
+  return found;
+}
+
+std::vector<std::string> RedisStore::warnings() const {
+  std::vector<std::string> texts;
+  for (const Finding& finding : findings_) {
+    if (finding.verdict != Finding::Verdict::kGood) texts.push_back(finding.text);
+  }
+  return texts;
+}
+
+Result<std::vector<Finding>> RedisStore::examine() {
+  auto found = check_server();
+  if (!found) return failed(std::move(found.error()));
+  const RedisUrl& url = route_->url();
+  const std::string where = route_->where();
+  const bool here = where.starts_with("127.") || where.starts_with("localhost:") || where.starts_with("[::1]");
+  found->push_back(
+      {url.tls || here ? Finding::Verdict::kGood : Finding::Verdict::kWarning, "encryption",
+       url.tls ? "TLS"
+               : (here ? "none, on this machine" : "none, and the server is not on this machine: use rediss://")});
+  return found;
+}
+
+// By the names of the connections that the server has.
+Result<std::vector<std::string>> RedisStore::others() {
+  const std::vector<RedisCommand> commands = {{"CLIENT", "LIST"}};
+  auto replies = read(commands);
+  if (!replies) return failed(std::move(replies.error()));
+  std::map<std::string, std::string, std::less<>> hosts;  // by handle
+  std::string_view rest = text_of(*replies->front());
+  const std::string wanted = " name=" + route_->name_of_all() + "/";
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const auto name = line.find(wanted);
+    const auto address = line.find(" addr=");
+    if (name == std::string_view::npos || address == std::string_view::npos) continue;
+    const std::string_view handle = line.substr(name + wanted.size(), route_->handle().size());
+    if (handle == route_->handle()) continue;
+    const std::string_view from = line.substr(address + 6);
+    hosts.emplace(handle, from.substr(0, from.substr(0, from.find(' ')).rfind(':')));
+  }
+  std::vector<std::string> others;
+  others.reserve(hosts.size());
+  for (const auto& [handle, host] : hosts) others.push_back("a syzygyd on " + host);
+  return others;
+}
+
+Result<void> RedisStore::live_as(const std::string& epoch) {
+  const std::string key = key_of("epoch");
+  const std::string value = std::string(kFormat) + epoch;
+  const std::vector<RedisCommand> commands = {{"SET", key, value}, {"GET", key}};
+  auto replies = read(commands);
+  if (!replies) return failed(std::move(replies.error()));
+  return learn_epoch(*replies->back());
 }
 
 // One of everything that a commit does, on keys of its own: what its user may not do must show now, and not in the
@@ -435,7 +504,7 @@ Result<std::vector<CommitResult>> RedisStore::commit(std::span<const Change> cha
   revisions.reserve(rows);
   say(std::string(kFormat) + epoch);
   say(key_of("hints"));
-  arguments.emplace_back(handle_);
+  arguments.emplace_back(route_->handle());
   say(std::to_string(changes.size()));
   std::vector<CommitResult> results(changes.size());
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -514,7 +583,7 @@ void RedisStore::watch(Hint hint) {
   const std::lock_guard lock(hints_mutex_);
   if (!hints_) {
     if (!hint) return;
-    hints_ = std::make_unique<RedisHints>(*route_, key_of("hints"), handle_);
+    hints_ = std::make_unique<RedisHints>(*route_, key_of("hints"), route_->handle());
   }
   const bool wanted = static_cast<bool>(hint);
   hints_->set(std::move(hint));

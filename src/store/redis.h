@@ -41,15 +41,18 @@ class RedisStore final : public Store {
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
   [[nodiscard]] std::string describe() const override;
-  [[nodiscard]] std::vector<std::string> warnings() const override { return warnings_; }
+  [[nodiscard]] std::vector<std::string> warnings() const override;
   [[nodiscard]] std::string lineage() const override;
+  Result<std::vector<Finding>> examine() override;
+  Result<std::vector<std::string>> others() override;
+  Result<void> live_as(const std::string& epoch) override;
 
  private:
   using Replies = std::vector<RedisReply>;
 
   explicit RedisStore(std::unique_ptr<RedisRoute> route);
 
-  Result<void> check_server();
+  Result<std::vector<Finding>> check_server();
   Result<void> check_permissions();
   Result<Replies> read(std::span<const RedisCommand> commands);
   Result<void> learn_epoch(const redisReply& value);
@@ -60,8 +63,7 @@ class RedisStore final : public Store {
   Error foreign(std::string_view key) const;
 
   const std::unique_ptr<RedisRoute> route_;
-  const std::string handle_ = mint_commit();  // whose hints are our own
-  std::vector<std::string> warnings_;
+  std::vector<Finding> findings_;  // of when it was opened
 
   mutable std::mutex epoch_mutex_;
   std::string epoch_;

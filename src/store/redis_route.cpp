@@ -225,7 +225,8 @@ RedisRoute::Connected RedisRoute::greet(const RedisEndpoint& endpoint, RedisDead
   const std::size_t logins = commands.size();
   const std::string database = std::to_string(url_.database);
   if (url_.database != 0) commands.push_back({"SELECT", database});
-  commands.push_back({"CLIENT", "SETNAME", "syzygy"});
+  const std::string name = name_of_all() + "/" + handle_;
+  commands.push_back({"CLIENT", "SETNAME", name});
   commands.push_back({"CLUSTER", "SLOTS"});  // an error where there is no cluster
   commands.push_back({"INFO"});
   auto replies = (*connection)->ask(commands, deadline);

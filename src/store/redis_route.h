@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "store/redis_connection.h"
+#include "store/store.h"
 
 namespace syzygy {
 
@@ -44,6 +45,9 @@ class RedisRoute {
   [[nodiscard]] RedisServer server() const;
   [[nodiscard]] std::string where() const;  // of the place where the store is, or is looked for
   [[nodiscard]] const RedisUrl& url() const { return url_; }
+  // Random: tells the users of one store apart. Their connections bear the name NAME_OF_ALL/HANDLE.
+  [[nodiscard]] const std::string& handle() const { return handle_; }
+  [[nodiscard]] std::string name_of_all() const { return "syzygyd/" + url_.prefix; }
   [[nodiscard]] RedisDeadline deadline() const { return std::chrono::steady_clock::now() + url_.timeout; }
 
  private:
@@ -67,6 +71,7 @@ class RedisRoute {
 
   const RedisUrl url_;
   const std::shared_ptr<RedisTls> tls_;
+  const std::string handle_ = mint_commit();
 
   mutable std::mutex mutex_;  // guards what follows; never held while the network is used
   std::condition_variable returned_;

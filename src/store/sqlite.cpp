@@ -534,6 +534,45 @@ Result<std::vector<CommitResult>> SqliteStore::commit(std::span<const Change> ch
   return results;
 }
 
+// --- For operators ---------------------------------------------------------------------------------------------------
+
+Result<std::vector<Finding>> SqliteStore::examine() {
+  using Verdict = Finding::Verdict;
+  std::vector<Finding> found;
+  found.push_back({Verdict::kGood, "version",
+                   fmt::format("SQLite {}, a file of version {} in {}", sqlite3_libversion(), kSchemaVersion,
+                               printable(files_->directory.native(), 400))});
+  found.push_back({Verdict::kGood, "durability", "a write-ahead log, synchronous=FULL; open() saw all checksums hold"});
+  struct stat directory{};
+  if (stat(files_->directory.c_str(), &directory) != 0)
+    return std::unexpected(storage_error(errno, "look at", files_->directory));
+  const bool open = (directory.st_mode & 077) != 0;
+  found.push_back({open ? Verdict::kWarning : Verdict::kGood, "permissions",
+                   open ? fmt::format("others may enter the directory (its mode is {:o}): chmod 700 {}",
+                                      directory.st_mode & 07777, printable(files_->directory.native(), 400))
+                        : "nobody else may enter the directory"});
+  std::error_code error;
+  const auto space = std::filesystem::space(files_->directory, error);
+  if (error) return std::unexpected(storage_error(error.value(), "look at", files_->directory));
+  constexpr std::uintmax_t kSpaceMin = 256UZ << 20;
+  const bool tight = space.available < kSpaceMin;
+  found.push_back({tight ? Verdict::kWarning : Verdict::kGood, "space",
+                   fmt::format("{} MiB are free{}", space.available >> 20,
+                               tight ? "; make room: a full disk stops every round" : "")});
+  return found;
+}
+
+Result<void> SqliteStore::live_as(const std::string& epoch) {
+  const std::lock_guard lock(writing_);
+  if (auto settled = settle(); !settled) return settled;
+  const std::string sql = fmt::format("UPDATE meta SET epoch = '{}', checksum = '{}'", epoch, epoch_checksum(epoch));
+  if (epoch.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return failure(ErrorCode::kInvalidArgument, "STORE_CHANGE_INVALID", "An epoch is 32 hexadecimal digits.");
+  if (auto set = files_->writer->execute(sql.c_str()); !set) return set;
+  files_->epoch = epoch;
+  return note_epoch(files_->directory, epoch);
+}
+
 // Nobody else uses this store, so there is never a hint to give.
 void SqliteStore::watch(Hint) {}
 

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <fmt/format.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -65,6 +66,11 @@ Result<void> check_changes(std::span<const Change> changes) {
   const auto twice = std::ranges::adjacent_find(keys);
   if (twice == keys.end()) return {};
   return refuse(*std::ranges::find(changes, *twice, &Change::key), "one call names it twice");
+}
+
+Result<void> Store::live_as(const std::string&) {
+  return failure(ErrorCode::kFailedPrecondition, "STORE_NOT_MOVED",
+                 fmt::format("The store {} cannot be moved: it ends with its process.", describe()));
 }
 
 Result<void> check_history_rises(const Change& change, std::uint64_t last) {

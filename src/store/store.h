@@ -140,6 +140,10 @@ class Store {
   // Who else holds the store open at this moment, as far as it can tell, in words for people. One that is not shared
   // has nobody else.
   virtual Result<std::vector<std::string>> others() { return std::vector<std::string>{}; }
+
+  // From now on the store lives under this epoch: so a store that was moved goes on as the same one, and one that was
+  // set aside and is taken back as another. REQUIRES: nobody else has it open.
+  virtual Result<void> live_as(const std::string& epoch);
 };
 
 // What every backend refuses before it touches anything: an empty or too long key, a key twice in one call, a value

@@ -29,7 +29,10 @@ def pages() -> Dict[str, str]:
 
 class DocsTest(unittest.TestCase):
     def test_every_flag_exists(self) -> None:
-        known = all_flags_of_syzygy() | flags_in(help_of(os.environ["SYZYGYD"])) | OTHERS
+        daemon = os.environ["SYZYGYD"]
+        known = all_flags_of_syzygy() | flags_in(help_of(daemon)) | OTHERS
+        for command in commands_of(help_of(daemon, "store")):
+            known |= flags_in(help_of(daemon, "store", command))
         self.assertIn("--break-glass", known)
         for path, text in pages().items():
             self.assertEqual(flags_in(text) - known, set(), path)

@@ -692,6 +692,52 @@ TEST_P(DurableStoreConformance, EverythingOutlivesTheHandle) {
 
 // A process that commits as fast as it can and prints what was acknowledged dies by SIGKILL at moments of no meaning;
 // whatever it had printed is there, whole, and the next process goes on from it.
+TEST_P(DurableStoreConformance, ItLivesOnUnderTheEpochThatItIsGiven) {
+  const std::string epoch = mint_epoch();
+  Version version;
+  {
+    const auto store = backend_->open();
+    version = commit_one(*store, {.key = "a", .bytes = "1"});
+    ASSERT_NE(store->epoch(), epoch);
+    ASSERT_TRUE(store->live_as(epoch));
+    EXPECT_EQ(store->epoch(), epoch);
+    EXPECT_EQ(load(*store, "a")->version, version) << "what was there is as it was";
+    version = commit_one(*store, {.key = "a", .expected = version, .bytes = "2"});
+    EXPECT_EQ(version.epoch, epoch);
+  }
+  const auto store = backend_->open();
+  EXPECT_EQ(store->epoch(), epoch);
+  EXPECT_EQ(load(*store, "a")->version, version);
+}
+
+TEST_P(DurableStoreConformance, ItSaysWhatAnOperatorShouldKnow) {
+  const auto store = backend_->open();
+  const auto found = store->examine();
+  ASSERT_TRUE(found) << found.error().message;
+  std::set<std::string> about;
+  for (const Finding& finding : *found) {
+    EXPECT_TRUE(about.insert(finding.about).second) << finding.about << " is told twice";
+    EXPECT_FALSE(finding.text.empty());
+  }
+  EXPECT_TRUE(about.contains("version"));
+  EXPECT_TRUE(about.contains("durability"));
+  EXPECT_TRUE(store->others()->empty());
+}
+
+TEST_P(SharedStoreConformance, ItKnowsWhoElseIsThere) {
+  const auto store = backend_->open();
+  ASSERT_TRUE(store->others());
+  EXPECT_EQ(store->others()->size(), 0u);
+  auto other = backend_->open();
+  other->watch([](const std::string&, const Version&) {});
+  const auto seen = store->others();
+  ASSERT_EQ(seen->size(), GetParam().name == "Memory" ? 0u : 1u) << "a user is counted once, whatever it opens";
+  other.reset();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!store->others()->empty() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(store->others()->empty());
+}
+
 TEST_P(DurableStoreConformance, NothingAcknowledgedIsLostToSigkill) {
   const unsigned used = seed();
   SCOPED_TRACE("replay with SYZYGY_SEED=" + std::to_string(used));

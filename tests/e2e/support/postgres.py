@@ -74,6 +74,10 @@ class Postgres:
         self._process.stop(how)
         self.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.popen.pid
+
     def kill(self) -> None:
         self._process.stop(signal.SIGKILL)
 

@@ -1,0 +1,135 @@
+"""A store that stands still, or takes no writes: what pipelines, /readyz, /metrics and doctor say, and that all goes on afterwards."""
+
+import os
+import signal
+import subprocess
+import unittest
+import urllib.error
+import urllib.request
+from typing import Any, List, Tuple
+
+from .support.daemon import Daemon
+from .support.postgres import Postgres
+from .support.processes import wait_until
+from .support.redis import Redis
+from .support.site import BOUND, PARTIES, Ended, Site, syzygy
+
+USERS = "CREATE TABLE users (id int);"
+
+
+def get(daemon: Daemon, path: str) -> Tuple[int, str]:
+    try:
+        with urllib.request.urlopen(daemon.url + path, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+class Trouble:
+    store: Any
+    url: str
+    unanswered: str  # what is said of a store that stands still
+
+    def setUp(self) -> None:
+        self.make()
+        self.addCleanup(self.store.close)  # type: ignore[attr-defined]
+        self.daemon = Daemon("--lease", "2s", store=self.url)
+        self.addCleanup(self.daemon.close)  # type: ignore[attr-defined]
+        self.site = Site(self.daemon)
+        self.addCleanup(self.site.close)  # type: ignore[attr-defined]
+        self.site.write(m0001_users=USERS)
+        self.site.start(*self.site.migrate(PARTIES[0]), name=PARTIES[0])
+        self.site.until("1 of 3 here")
+
+    def make(self) -> None:
+        raise NotImplementedError
+
+    def processes(self) -> List[int]:
+        raise NotImplementedError
+
+    def refuse_writes(self, on: bool) -> None:
+        raise NotImplementedError
+
+    def join(self) -> Ended:
+        return syzygy(*self.site.migrate(PARTIES[1], "--connect-timeout", "3s"))
+
+    def doctor(self) -> Ended:
+        return syzygy("doctor", *self.site.common(PARTIES[1], quorum=None), "--database", self.site.database, "--dir", self.site.dir, "--connect-timeout", "3s")
+
+    def all_goes_on(self) -> None:
+        assert isinstance(self, unittest.TestCase)
+        wait_until("the daemon is ready again", lambda: get(self.daemon, "/readyz")[0] == 200, BOUND)
+        for party in PARTIES[1:]:
+            self.site.start(*self.site.migrate(party), name=party)
+        self.assertEqual([run.wait(BOUND) for run in self.site.runs.values()], [0, 0, 0], self.site.said())
+        self.assertEqual(self.site.said().count("elected: this process applies"), 1, self.site.said())
+
+    def test_it_stands_still(self) -> None:
+        assert isinstance(self, unittest.TestCase)
+        stopped = self.processes()
+        try:
+            for process in stopped:
+                os.kill(process, signal.SIGSTOP)
+            wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
+            self.assertIn(self.unanswered, get(self.daemon, "/readyz")[1])
+            self.assertEqual(get(self.daemon, "/livez")[0], 200, "nobody should restart a daemon for its store")
+            metrics = get(self.daemon, "/metrics")[1]
+            self.assertIn("syzygy_ready 0", metrics)
+            self.assertRegex(metrics, r"(?m)^syzygy_store_errors_total [1-9]")
+            joined = self.join()
+            self.assertEqual(joined.code, 69, joined.err)
+            self.assertIn("store cannot be reached", joined.err)
+            doctor = self.doctor()
+            self.assertNotEqual(doctor.code, 0)
+            self.assertRegex(doctor.out + doctor.err, "not ready|store|no answer in time")
+            self.assertTrue(self.site.runs[f"{PARTIES[0]}-0"].running(), "who waits goes on waiting")
+        finally:
+            for process in reversed(stopped):
+                os.kill(process, signal.SIGCONT)
+        self.all_goes_on()
+
+    def test_it_takes_no_writes(self) -> None:
+        assert isinstance(self, unittest.TestCase)
+        self.refuse_writes(True)
+        joined = self.join()
+        self.assertIn(joined.code, (69, 75), joined.err)
+        self.assertRegex(joined.err, "takes no writes|min-replicas-to-write")
+        self.assertTrue(self.site.runs[f"{PARTIES[0]}-0"].running(), "who waits goes on waiting")
+        self.refuse_writes(False)
+        self.all_goes_on()
+
+
+class RedisInTrouble(Trouble, unittest.TestCase):
+    unanswered = "does not answer"
+
+    def make(self) -> None:
+        self.store = Redis()
+        self.url = self.store.url + "?timeout=1s"
+
+    def processes(self) -> List[int]:
+        return [self.store.process.popen.pid]
+
+    def refuse_writes(self, on: bool) -> None:
+        self.assertIn("+OK", self.store.ask("CONFIG", "SET", "min-replicas-to-write", "1" if on else "0"))
+
+
+class PostgresInTrouble(Trouble, unittest.TestCase):
+    unanswered = "cannot be reached"
+
+    def make(self) -> None:
+        self.store = Postgres()
+        self.url = self.store.url + "?timeout=1"
+
+    def processes(self) -> List[int]:
+        children = subprocess.run(["pgrep", "-P", str(self.store.pid)], capture_output=True, text=True, check=True).stdout.split()
+        return [self.store.pid, *map(int, children)]
+
+    def refuse_writes(self, on: bool) -> None:
+        with self.store.connect("postgres") as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}".encode())
+            connection.execute("SELECT pg_reload_conf()")
+
+
+if __name__ == "__main__":
+    unittest.main()
