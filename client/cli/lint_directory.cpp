@@ -48,17 +48,27 @@ Result<LintedDirectory> read_what_can_be_read(const std::string& directory, Sour
     }
     read.refused.push_back(error);
   }
-  if (numbers.empty()) return read;
-  // The second ones stand behind the first.
-  std::erase_if(options.leave_out, [&](const std::string& path) { return seconds.contains(path); });
-  options.leave_out.insert(firsts.begin(), firsts.end());
-  auto others = read_directory(directory, options);
-  if (!others) return read;
-  for (Migration& other : *others) {
-    if (!numbers.contains(other.id.value)) continue;
-    const auto first = std::ranges::find_if(
-        read.migrations, [&](const Migration& migration) { return same_id(migration.id, other.id); });
-    read.migrations.insert(first == read.migrations.end() ? first : std::next(first), std::move(other));
+  // Those that stood aside, one of each number at a time; they stand behind the first.
+  while (!seconds.empty()) {
+    std::erase_if(options.leave_out, [&](const std::string& path) { return seconds.contains(path); });
+    options.leave_out.insert(firsts.begin(), firsts.end());
+    seconds.clear();
+    auto others = read_directory(directory, options);
+    for (; !others && others.error().reason == kTwins; others = read_directory(directory, options)) {
+      const std::string path = culprit(others.error());
+      if (!options.leave_out.insert(path).second) break;
+      firsts.insert(value_of(others.error(), "path"));
+      seconds.insert(path);
+    }
+    if (!others) break;
+    for (Migration& other : *others) {
+      if (!numbers.contains(other.id.value)) continue;
+      firsts.insert(other.up.path);
+      const auto after = std::ranges::upper_bound(
+          read.migrations, other.id.value, [](const auto& a, const auto& b) { return compare_ids(a, b) < 0; },
+          [](const Migration& migration) { return migration.id.value; });
+      read.migrations.insert(after, std::move(other));
+    }
   }
   return read;
 }

@@ -103,10 +103,10 @@ std::string text(const LintView& view, const Sink& sink) {
   });
   for (const std::string& assumption : view.report.assumptions) out += "assumed: " + assumption + "\n";
   if (view.report.inferred_post_deploy > 0) {
-    out +=
-        plural(view.report.inferred_post_deploy, "migration") +
-        " belong after the deployment, by their statements: syzygy migrate --pre-deploy holds them back; where another "
-        "tool applies everything at once, --one-phase shows what that breaks\n";
+    out += plural(view.report.inferred_post_deploy, "migration") +
+           (view.report.inferred_post_deploy == 1 ? " belongs" : " belong") +
+           " after the deployment, by what is in it: syzygy migrate --pre-deploy holds that back; where another "
+           "tool applies everything at once, --one-phase shows what that breaks\n";
   }
   return out + summary(view) + "\n";
 }

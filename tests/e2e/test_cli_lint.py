@@ -162,10 +162,10 @@ class ChoosingTest(Lint):
         self.assertEqual(self.rules("migrations", "--include", "*_users.sql", code=0), [])
 
     def test_what_cannot_be_read_is_told_and_the_rest_is_read(self) -> None:
-        self.write(m0001_users=USERS, m0002_index=INDEX, mdraft=INDEX, m0004_twin=INDEX, m0004_other=INDEX, m0005_bad="-- syzygy:stge x\n")
+        self.write(m0001_users=USERS, m0002_index=INDEX, mdraft=INDEX, m0004_twin=INDEX, m0004_other=INDEX, m0004_x=INDEX, m0005_bad="-- syzygy:stge x\n")
         found = {(finding["file"][11:], finding["rule"]) for finding in self.found("migrations")}
         self.assertLessEqual({("draft.sql", "unreadable"), ("0005_bad.sql", "unreadable"), ("0002_index.sql", "create-index")}, found)
-        self.assertLessEqual({("0004_twin.sql", "create-index"), ("0004_other.sql", "create-index")}, found)
+        self.assertLessEqual({("0004_twin.sql", "create-index"), ("0004_other.sql", "create-index"), ("0004_x.sql", "create-index")}, found)
         self.assertTrue({("0004_twin.sql", "unreadable"), ("0004_other.sql", "unreadable")} & found)
         self.assertIn("no such migrations directory", self.lint("--dir", "nowhere", code=2).err)
 

@@ -217,6 +217,32 @@ TEST(Lint, FingerprintsOutliveMovesAndTellTwinsApart) {
   EXPECT_EQ(prints("\n\n-- moved\nCREATE  INDEX a ON orders (total)"), (std::vector<std::string>{two[0]}));
 }
 
+// --- SQLite: rebuilds by what they change
+
+std::set<std::string> lint_rebuild(const std::string& columns, const std::string& marker = "") {
+  LintOptions options;
+  options.dialect = Dialect::kSqlite;
+  const std::vector<Migration> migrations = {
+      migration("1", "CREATE TABLE t (id integer PRIMARY KEY, name text, note text)", Dialect::kSqlite),
+      migration("2",
+                marker + "CREATE TABLE new__t (" + columns +
+                    "); INSERT INTO new__t SELECT * FROM t; DROP TABLE t; ALTER TABLE new__t RENAME TO t",
+                Dialect::kSqlite)};
+  return ids(lint(migrations, {false, true}, options));
+}
+
+TEST(Lint, ARebuildOfSqliteIsJudgedByItsEffect) {
+  EXPECT_THAT(lint_rebuild("id integer PRIMARY KEY, name varchar(9), note text"), IsEmpty());
+  EXPECT_THAT(lint_rebuild("id integer PRIMARY KEY, name text, note text, x int DEFAULT 1"), IsEmpty());
+  EXPECT_THAT(lint_rebuild("id integer PRIMARY KEY, name text, note text, x int NOT NULL"),
+              Contains("add-not-null-column"));
+  EXPECT_THAT(lint_rebuild("id integer PRIMARY KEY, name text"), testing::ElementsAre("dropped-data"));
+  EXPECT_THAT(lint_rebuild("id integer PRIMARY KEY, name text", "-- syzygy:stage pre_deploy\n"),
+              testing::ElementsAre("drop-column"));
+  EXPECT_THAT(lint_rebuild("id integer PRIMARY KEY, name text NOT NULL, note text", "-- syzygy:stage pre_deploy\n"),
+              testing::ElementsAre("set-not-null"));
+}
+
 // --- safety
 // ------------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@
 #include "base/name.h"
 #include "base/sha256.h"
 #include "migration/plan/footprint.h"
+#include "migration/sql/sqlite_replay.h"
 #include "migration/stage/transaction.h"
 
 namespace syzygy {
@@ -191,6 +192,18 @@ class Planner {
                   {{"id", id.value}, {"file", pending.migration->up.path}, {"applied", highest.value}});
   }
 
+  // What its stage is decided by: of SQLite the effect of the whole migration, which those before it are needed for.
+  [[nodiscard]] const std::vector<Meaning>& judged(const Migration& migration, const Read& read) {
+    if (request_.dialect != Dialect::kSqlite) return read.meanings;
+    for (const auto index = static_cast<std::size_t>(&migration - migrations_.data()); effects_.size() <= index;) {
+      const Migration& next = migrations_[effects_.size()];
+      auto script = read_script(request_.dialect, next.up);
+      effects_.push_back(script ? replay_.effect(script->statements, std::move(script->meanings))
+                                : std::vector<Meaning>());
+    }
+    return effects_[static_cast<std::size_t>(&migration - migrations_.data())];
+  }
+
   Result<void> forwards() {
     std::size_t count = migrations_.size();
     if (request_.to) {
@@ -205,7 +218,8 @@ class Planner {
       if (applied_.contains(migration.id)) continue;
       auto read = read_script(request_.dialect, migration.up);
       if (!read) return std::unexpected(read.error());
-      auto decision = decide_stage(migration.id, migration.up, read->statements, read->meanings, request_.stages);
+      auto decision =
+          decide_stage(migration.id, migration.up, read->statements, judged(migration, *read), request_.stages);
       if (!decision) return std::unexpected(decision.error());
       Pending& pending = all.emplace_back(Pending{&migration, std::move(*read), std::move(*decision)});
       if (auto ordered = check_order(pending); !ordered) return ordered;
@@ -309,7 +323,7 @@ class Planner {
   }
 
   [[nodiscard]] Result<StageDecision> revert_stage(const Migration& migration, const AppliedStep& applied,
-                                                   const Script& down, const Read& read) const {
+                                                   const Script& down, const Read& read) {
     if (read.statements.empty()) return StageDecision{Stage::kPreDeploy, StageSource::kNoStatements, "no statements"};
     if (down.stage) {
       return StageDecision{*down.stage, StageSource::kMarker,
@@ -322,7 +336,7 @@ class Planner {
     // Adopted from another tool: judged now.
     auto up = read_script(request_.dialect, migration.up);
     if (!up) return std::unexpected(up.error());
-    auto decision = decide_stage(migration.id, migration.up, up->statements, up->meanings, request_.stages);
+    auto decision = decide_stage(migration.id, migration.up, up->statements, judged(migration, *up), request_.stages);
     if (!decision) return decision;
     return StageDecision{inverse(decision->stage), StageSource::kInverse,
                          "reverts what is " + std::string(to_string(decision->stage)) + ", " + decision->why};
@@ -418,6 +432,8 @@ class Planner {
   }
 
   const std::vector<Migration>& migrations_;
+  SqliteReplay replay_;
+  std::vector<std::vector<Meaning>> effects_;  // of SQLite, by migration
   const PlanRequest& request_;
   AppliedById applied_;
   MigrationPlan result_;

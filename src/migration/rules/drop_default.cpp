@@ -23,6 +23,7 @@ const Rule kDropDefault{
     .group = HazardGroup::kBreaksOldCode,
     .severity = Severity::kError,
     .when = When::kBeforeDeployment,
+    .sqlite = true,
     .triggers =
         "DROP DEFAULT, SET DEFAULT NULL, DROP IDENTITY or DROP EXPRESSION before the deployment, on a column that is "
         "NOT NULL as far as is known.",

@@ -9,6 +9,7 @@
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 #include "migration/sql/lexer.h"
+#include "migration/sql/sqlite_replay.h"
 
 namespace syzygy {
 namespace {
@@ -86,13 +87,14 @@ std::string_view line_at(std::string_view text, std::size_t offset) {
 class File {
  public:
   File(const Migration& migration, const LintOptions& options, Schema& schema, LintReport& report,
-       const std::vector<const Rule*>& rules, const std::map<const Rule*, Severity>& severities)
+       const std::vector<const Rule*>& rules, const std::map<const Rule*, Severity>& severities, SqliteReplay* sqlite)
       : migration_(migration),
         options_(options),
         schema_(schema),
         report_(report),
         rules_(rules),
-        severities_(severities) {}
+        severities_(severities),
+        sqlite_(sqlite) {}
 
   void lint(std::size_t plan, bool others_have_down) {
     const Script& script = migration_.up;
@@ -104,6 +106,7 @@ class File {
     statements_ = std::move(*split);
     meanings_.reserve(statements_.size());
     for (const Statement& statement : statements_) meanings_.push_back(read_meaning(options_.dialect, statement.text));
+    if (sqlite_ != nullptr) meanings_ = sqlite_->effect(statements_, std::move(meanings_));
     read_ignores();
     const std::optional<Stage> stage = decide();
     schema_.begin_migration(plan, stage);
@@ -305,6 +308,12 @@ class File {
 
   void take(const Rule& rule, const Action& action, std::size_t index) {
     for (auto& entry : found_.take()) {
+      if (action.note == kRebuild && rule.when != When::kAfterDeployment) {
+        entry.safe =
+            action.kind == ActionKind::kAddColumn
+                ? "Give the column a DEFAULT in the new table; a later rebuild, in a post_deploy migration, drops it."
+                : "Rebuild the table in a migration of its own, when no old code runs: -- syzygy:stage post_deploy";
+      }
       Finding finding = make(rule, std::move(entry.message), std::move(entry.safe));
       const std::size_t offset = action.kind == ActionKind::kUnknown
                                      ? meanings_[index].stopped_at
@@ -362,6 +371,7 @@ class File {
   LintReport& report_;
   const std::vector<const Rule*>& rules_;
   const std::map<const Rule*, Severity>& severities_;
+  SqliteReplay* sqlite_;  // nullptr: PostgreSQL
   std::vector<Statement> statements_;
   std::vector<Meaning> meanings_;
   std::vector<std::vector<Ignore>> ignores_;  // by statement
@@ -371,13 +381,17 @@ class File {
   Report found_;
 };
 
-void replay(const Migration& migration, const LintOptions& options, Schema& schema) {
+void replay(const Migration& migration, const LintOptions& options, Schema& schema, SqliteReplay* sqlite) {
   const auto statements =
       split_statements(options.dialect, migration.up.text, migration.up.path, migration.up.first_line);
   schema.begin_migration(0, std::nullopt);
   if (!statements) return;
-  for (const Statement& statement : *statements) {
-    for (const Action& action : read_meaning(options.dialect, statement.text).actions) schema.apply(action);
+  std::vector<Meaning> meanings;
+  meanings.reserve(statements->size());
+  for (const Statement& statement : *statements) meanings.push_back(read_meaning(options.dialect, statement.text));
+  if (sqlite != nullptr) meanings = sqlite->effect(*statements, std::move(meanings));
+  for (const Meaning& meaning : meanings) {
+    for (const Action& action : meaning.actions) schema.apply(action);
   }
 }
 
@@ -484,16 +498,20 @@ LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool
     if (rule->check != nullptr) rules.push_back(rule);
   }
   Schema schema = options.catalogue != nullptr ? *options.catalogue : Schema{};
+  std::optional<SqliteReplay> sqlite;
+  if (options.dialect == Dialect::kSqlite) sqlite.emplace();
+  SqliteReplay* const replayed = sqlite ? &*sqlite : nullptr;
   const bool others_have_down =
       std::ranges::any_of(migrations, [](const Migration& migration) { return migration.down.has_value(); });
   for (std::size_t i = 0; i < migrations.size(); ++i) {
     if (!selected[i]) {
       // What the database has is in its catalogue.
-      if (options.catalogue == nullptr) replay(migrations[i], options, schema);
+      if (options.catalogue == nullptr) replay(migrations[i], options, schema, replayed);
       continue;
     }
     ++report.migrations;
-    File(migrations[i], options, schema, report, rules, severities).lint(options.one_plan ? 1 : 0, others_have_down);
+    File(migrations[i], options, schema, report, rules, severities, replayed)
+        .lint(options.one_plan ? 1 : 0, others_have_down);
   }
   if (options.dialect == Dialect::kPostgres && options.catalogue == nullptr) {
     if (!options.server_known) {

@@ -22,6 +22,7 @@ const Rule kNewForeignKey{
     .group = HazardGroup::kBreaksOldCode,
     .severity = Severity::kError,
     .when = When::kBeforeDeployment,
+    .sqlite = true,
     .triggers = "ADD CONSTRAINT of a foreign key on a table in use, before the deployment, whether NOT VALID or not.",
     .why = "NOT VALID spares only the rows that are there: every row that old code writes from now on is checked.",
     .safe = R"sql(-- post_deploy: new code is known to keep it

@@ -23,6 +23,7 @@ const Rule kSetNotNull{
     .group = HazardGroup::kBreaksOldCode,
     .severity = Severity::kError,
     .when = When::kBeforeDeployment,
+    .sqlite = true,
     .triggers = "SET NOT NULL before the deployment.",
     .why = "Old code may write NULL into the column, or leave it out, and fails.",
     .safe = R"sql(-- post_deploy, in steps that do not scan under a lock
