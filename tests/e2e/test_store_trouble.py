@@ -112,6 +112,19 @@ class RedisInTrouble(Trouble, unittest.TestCase):
     def refuse_writes(self, on: bool) -> None:
         self.assertIn("+OK", self.store.ask("CONFIG", "SET", "min-replicas-to-write", "1" if on else "0"))
 
+    def test_it_is_full(self) -> None:
+        self.assertIn("+OK", self.store.ask("CONFIG", "SET", "maxmemory", "1"))
+        joined = self.join()
+        self.assertIn(joined.code, (69, 75), joined.err)
+        self.assertRegex(joined.err, "maxmemory|memory")
+        self.assertIn("+OK", self.store.ask("CONFIG", "SET", "maxmemory", "0"))
+        self.all_goes_on()
+
+    def test_it_is_emptied(self) -> None:
+        """What is gone comes back with the pipelines: they gather anew, and the fence knows what was applied."""
+        self.assertIn("+OK", self.store.ask("FLUSHALL"))
+        self.all_goes_on()
+
 
 class PostgresInTrouble(Trouble, unittest.TestCase):
     unanswered = "cannot be reached"
@@ -129,6 +142,16 @@ class PostgresInTrouble(Trouble, unittest.TestCase):
             connection.execute("SET default_transaction_read_only = off")
             connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}".encode())
             connection.execute("SELECT pg_reload_conf()")
+
+    def test_it_is_dropped(self) -> None:
+        """A daemon that runs does not make another one in its place; one that starts does, and what waits gathers anew."""
+        with self.store.connect("postgres") as connection:
+            connection.execute("DROP SCHEMA syzygy CASCADE")
+        wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
+        self.assertIn("The store is gone", get(self.daemon, "/readyz")[1])
+        self.daemon.kill()
+        self.daemon.start()
+        self.all_goes_on()
 
 
 if __name__ == "__main__":
