@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/name.h"
+#include "base/shown.h"
 #include "daemon/build.h"
 #include "store/open.h"
 #include "transport/listen/address.h"
@@ -411,7 +412,8 @@ Exit codes: 0 moved; 2 usage; 65 damaged or of a newer version; 69 a store canno
 
 Parsed parse(int argc, const char* const* argv, const Environment& environment) {
   const auto usage = [](const std::string& message) {
-    return Parsed{std::nullopt, "syzygyd: " + without_passwords(message) + "\nsyzygyd --help lists what can be set.\n",
+    return Parsed{std::nullopt,
+                  "syzygyd: " + shown(without_passwords(message)) + "\nsyzygyd --help lists what can be set.\n",
                   kExitUsage};
   };
   const std::vector<Setting> known = settings();

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
 
 #include "base/name.h"
+#include "base/shown.h"
 #include "base/version.h"
 
 namespace syzygy::cli {
@@ -249,8 +251,22 @@ File read_file(const std::string& path, bool must_exist) {
     if (must_exist) file.wrong = "the configuration file " + path + " does not exist";
     return file;
   }
+  constexpr std::size_t kBytesMax = 1 << 20;
+  std::ifstream in(path, std::ios::binary);
+  std::string text(kBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.empty() && (std::filesystem::is_directory(path, ignored) || !in.is_open())) {
+    file.wrong = "the configuration file " + path +
+                 " cannot be read: " + (in.is_open() ? "it is a directory" : "this user may not read it");
+    return file;
+  }
+  if (text.size() > kBytesMax) {
+    file.wrong = "the configuration file " + path + " is larger than 1 MiB: it cannot be the right file";
+    return file;
+  }
   try {
-    file.table = toml::parse_file(path);
+    file.table = toml::parse(text, path);
   } catch (const toml::parse_error& error) {
     std::ostringstream where;
     where << path << ":" << error.source().begin.line << ":" << error.source().begin.column << ": "
@@ -539,7 +555,11 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
     std::ostringstream out, err;
     const bool asked = error.get_exit_code() == 0;
     app.exit(error, out, err);
-    return Ends{asked ? 0 : 2, asked ? out.str() : err.str()};
+    if (asked) return Ends{0, out.str()};
+    // What was wrong (perhaps a word with control characters in it), then where to look.
+    std::string text = err.str();
+    const std::size_t hint = std::min(text.rfind("\nRun with "), text.size());
+    return Ends{2, shown(std::string_view(text).substr(0, hint)) + text.substr(hint)};
   }
   const CLI::App* picked = app.get_subcommands().front();
   s.command = picked->get_name();
@@ -550,17 +570,17 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
   }
 
   const File file = read_file(config.empty() ? "syzygy.toml" : config, !config.empty());
-  if (!file.wrong.empty()) return Ends{2, "syzygy: " + file.wrong + "\n"};
+  if (!file.wrong.empty()) return Ends{2, "syzygy: " + shown(file.wrong) + "\n"};
   std::map<std::string, std::set<std::string>> keys;
   for (const auto& [path, flags] : commands) flags.keys(keys[path.substr(0, path.find(' '))]);
   if (const std::string wrong = unknown_key(file.table, keys); !wrong.empty())
-    return Ends{2, "syzygy: " + wrong + "\n"};
+    return Ends{2, "syzygy: " + shown(wrong) + "\n"};
   if (const std::string wrong = read_stages(file.table, s.stages); !wrong.empty())
-    return Ends{2, "syzygy: " + wrong + "\n"};
+    return Ends{2, "syzygy: " + shown(wrong) + "\n"};
   if (const std::string wrong = read_severities(file.table, s.lint_severities); !wrong.empty())
-    return Ends{2, "syzygy: " + wrong + "\n"};
+    return Ends{2, "syzygy: " + shown(wrong) + "\n"};
   if (const std::string wrong = commands.at(chosen).fill(environment, file.table, s.command); !wrong.empty()) {
-    return Ends{2, "syzygy: " + wrong + help_hint(chosen)};
+    return Ends{2, "syzygy: " + shown(wrong) + help_hint(chosen)};
   }
   if (!s.ca_file.empty()) s.tls = true;
   if (!s.positional_target.empty()) s.target = s.positional_target;

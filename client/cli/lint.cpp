@@ -7,9 +7,9 @@
 #include <fstream>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "base/name.h"
+#include "client/cli/baseline.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/lint_catalogue.h"
@@ -50,14 +50,22 @@ Result<Scope> scope_of(const Settings& settings) {
   const auto refuse = [](std::string why) {
     return failure(ErrorCode::kInvalidArgument, "LINT_PATHS", std::move(why));
   };
+  // What cannot be looked at (links in a circle, no right to) is none of these; who reads the directory says why.
+  const auto kind_of = [](const std::string& path) {
+    std::error_code failed;
+    return fs::status(path, failed).type();
+  };
   Scope scope;
-  if (settings.paths.size() == 1 && fs::is_directory(settings.paths.front())) {
+  if (settings.paths.size() == 1 && (kind_of(settings.paths.front()) == fs::file_type::directory ||
+                                     kind_of(settings.paths.front()) == fs::file_type::none)) {
     scope.directory = settings.paths.front();
     return scope;
   }
   for (const std::string& path : settings.paths) {
-    if (fs::is_directory(path)) return refuse(path + " is a directory; give one directory, or files of one");
-    if (!fs::exists(path)) return refuse(path + ": there is no such file or directory; give a migrations directory");
+    if (kind_of(path) == fs::file_type::directory)
+      return refuse(path + " is a directory; give one directory, or files of one");
+    if (kind_of(path) == fs::file_type::not_found || kind_of(path) == fs::file_type::none)
+      return refuse(path + ": there is no such file or directory; give a migrations directory");
     scope.files.insert(canonical(path));
   }
   // Files come alone, from a hook: --dir says what they are part of, else it is the directory that they are in.
@@ -79,33 +87,6 @@ Result<Scope> scope_of(const Settings& settings) {
         "the migrations directory is missing: syzygy lint migrations/, or dir = \"migrations\" in syzygy.toml");
   }
   return scope;
-}
-
-// Fingerprints, one a line, with what they are for people behind them; # begins a comment.
-Result<std::set<std::string>> read_baseline(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    return failure(ErrorCode::kFailedPrecondition, "BASELINE_MISSING",
-                   "the baseline " + path + " cannot be read; write it with --write-baseline " + path);
-  }
-  std::set<std::string> known;
-  std::string line;
-  while (std::getline(file, line)) {
-    std::istringstream words(line);
-    std::string fingerprint;
-    if (words >> fingerprint && !fingerprint.starts_with('#')) known.insert(fingerprint);
-  }
-  return known;
-}
-
-bool write_baseline(const std::string& path, const LintReport& report) {
-  std::ofstream file(path, std::ios::trunc);
-  file << "# Findings that syzygy lint leaves out (--baseline): fingerprint, rule, place when it was written.\n";
-  for (const Finding& finding : report.findings) {
-    if (finding.ignored_because || finding.severity == Severity::kNote) continue;
-    file << finding.fingerprint << ' ' << finding.rule->id << ' ' << at(finding.file, finding.place) << '\n';
-  }
-  return static_cast<bool>(file.flush());
 }
 
 // The severities of syzygy.toml and of --severity RULE=LEVEL, which wins.
@@ -231,7 +212,7 @@ int run_lint(const Context& context) {
     report.findings.push_back(std::move(*finding));
   }
   LintView view{report, std::vector<bool>(report.findings.size(), true), {}};
-  std::set<std::string> known;
+  Fingerprints known;
   if (!settings.baseline.empty()) {
     auto read = read_baseline(settings.baseline);
     if (!read) return refuse(context, read.error().message);
@@ -248,7 +229,8 @@ int run_lint(const Context& context) {
     ++count;
   }
   if (!settings.write_baseline.empty()) {
-    if (!write_baseline(settings.write_baseline, report)) {
+    std::ofstream file(settings.write_baseline, std::ios::trunc);
+    if (!(file << baseline_of(report)).flush()) {
       return refuse(context, "the baseline " + settings.write_baseline + " cannot be written");
     }
     context.narrator.say("wrote " + std::to_string(view.counts.errors + view.counts.warnings + view.counts.known) +

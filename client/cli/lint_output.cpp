@@ -4,20 +4,13 @@
 #include <boost/json.hpp>
 #include <set>
 
+#include "base/shown.h"
 #include "base/version.h"
 
 namespace syzygy::cli {
 namespace {
 
 namespace json = boost::json;
-
-// A terminal is never sent a control character from a file.
-std::string shown_line(std::string_view line) {
-  std::string out(line.substr(0, 400));
-  std::ranges::replace_if(
-      out, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; }, '?');
-  return out;
-}
 
 std::size_t characters(std::string_view text) {
   return static_cast<std::size_t>(
@@ -37,6 +30,29 @@ std::size_t byte_of(std::string_view line, std::size_t column) {
 std::size_t end_column(const Finding& finding) {
   const std::size_t start = byte_of(finding.line, finding.place.column);
   return finding.place.column + characters(std::string_view(finding.line).substr(start, finding.length));
+}
+
+bool inside_character(std::string_view line, std::size_t at) {
+  return at < line.size() && (static_cast<unsigned char>(line[at]) & 0xC0) == 0x80;
+}
+
+// The line of the source and the caret below it. Of a long line only what stands around the caret: a file may be one
+// line of megabytes. A terminal is never sent a control character from a file.
+std::string with_caret(const Finding& finding) {
+  constexpr std::size_t kBytesMax = 240;
+  constexpr std::size_t kBefore = 60;  // of the caret, where the line is cut there
+  const std::string_view line = finding.line;
+  const std::size_t start = std::min(byte_of(line, finding.place.column), line.size());
+  std::size_t from = line.size() <= kBytesMax || start <= kBefore ? 0 : start - kBefore;
+  while (from > 0 && inside_character(line, from)) --from;
+  std::size_t to = std::min(from + kBytesMax, line.size());
+  while (inside_character(line, to)) --to;
+  const std::string before = (from > 0 ? "..." : "") + shown(line.substr(from, start - from));
+  const std::string after = shown(line.substr(start, to - start)) + (to < line.size() ? "..." : "");
+  const std::size_t marked = characters(line.substr(start, std::min(finding.length, to - start)));
+  const std::string number = std::to_string(finding.place.line);
+  return "  " + number + " | " + before + after + "\n  " + std::string(number.size(), ' ') + " | " +
+         std::string(characters(before), ' ') + "^" + std::string(std::max<std::size_t>(marked, 1) - 1, '~') + "\n";
 }
 
 std::string plural(std::size_t n, std::string_view word) {
@@ -87,15 +103,7 @@ std::string text(const LintView& view, const Sink& sink) {
   each_shown(view, [&](const Finding& finding) {
     out.append(at(finding.file, finding.place)).append(": ").append(to_string(finding.severity)).append(": ");
     out.append(finding.message).append(" [").append(finding.rule->id).append("]\n");
-    const std::string number = std::to_string(finding.place.line);
-    const std::string line = shown_line(finding.line);
-    const std::size_t start = std::min(byte_of(finding.line, finding.place.column), line.size());
-    out.append("  ").append(number).append(" | ").append(line).append("\n  ");
-    out.append(number.size(), ' ').append(" | ");
-    for (std::size_t i = 0; i < start; ++i) {
-      if ((static_cast<unsigned char>(line[i]) & 0xC0) != 0x80) out.push_back(line[i] == '\t' ? '\t' : ' ');
-    }
-    out.append("^").append(std::max<std::size_t>(end_column(finding) - finding.place.column, 1) - 1, '~').append("\n");
+    out.append(with_caret(finding));
     if (explained.emplace(finding.file, finding.rule).second) add_block(out, "why", finding.rule->why);
     add_block(out, finding.safe == finding.rule->safe ? "instead, for example" : "instead", finding.safe);
     out.push_back('\n');

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,102 @@ class BadInput(CliTest):
         finally:
             done.set()
             thread.join()
+
+
+class BadFiles(CliTest):
+    """What may lie in a migrations directory: each is refused by name, or judged, by `migrate --plan` and by `lint`; nothing crashes."""
+
+    def check(self, plan_code: int, *words: str, lint_code: int = 2) -> None:
+        for run, code in ((self.here.alone("--plan"), plan_code), (syzygy("lint", self.here.dir), lint_code)):
+            said = run.err + run.out
+            self.assertLess(len(said), 5000, said[:5000])
+            self.assertEqual(run.code, code, said)
+            for word in words:
+                self.assertIn(word, said)
+            self.assertIsNone(re.search(r"[\x00-\x08\x0b-\x1f\x7f]", said))
+            for never in ("terminate called", "std::", "Sanitizer", "assert"):
+                self.assertNotIn(never, run.err)
+
+    def setUp(self) -> None:
+        self.here = self.site(True)
+        self.file = os.path.join(self.here.dir, "0001_bad.sql")
+
+    def write(self, data: bytes) -> None:
+        with open(self.file, "wb") as file:
+            file.write(data)
+
+    def test_no_file_at_all(self) -> None:
+        os.mkfifo(self.file)
+        self.check(65, "0001_bad.sql", "pipe")
+        os.remove(self.file)
+        os.mkdir(self.file)
+        self.check(65, "0001_bad.sql", "directory")
+        os.rmdir(self.file)
+        for leads, word in (("0001_bad.sql", "circle"), ("/nowhere", "nowhere"), ("/dev/zero", "device")):
+            os.symlink(leads, self.file)
+            self.check(65, "0001_bad.sql", word)
+            os.remove(self.file)
+        os.rmdir(self.here.dir)
+        os.symlink("migrations", self.here.dir)
+        self.check(65, self.here.dir, "circle")
+        os.remove(self.here.dir)
+        os.mkdir(self.here.dir)
+
+    def test_folders_that_lead_in_a_circle(self) -> None:
+        with open(os.path.join(self.here.dir, "V1__users.sql"), "w", encoding="utf-8") as file:
+            file.write(USERS)
+        os.symlink(self.here.dir, os.path.join(self.here.dir, "again"))  # Flyway looks into folders, but not through links
+        self.check(0, lint_code=0)
+
+    def test_too_much(self) -> None:
+        with open(self.file, "wb") as file:
+            file.truncate(1 << 30)  # sparse
+        self.check(65, "0001_bad.sql", "32 MiB")
+        with open(self.file, "wb") as file:
+            for _ in range(100):
+                file.write(b"-- filler\nSELECT 1;  " * 50_000)
+        self.assertGreater(os.path.getsize(self.file), 100_000_000)
+        self.check(65, "0001_bad.sql", "32 MiB")
+        self.write(b"SELECT 1;\n" * 100_001)
+        self.check(65, "0001_bad.sql:100001", "100000 statements", lint_code=1)
+        self.write(b"SELECT '" + b"x" * (2 << 20) + b"';")
+        self.check(65, "0001_bad.sql:1:1", "too large to judge", lint_code=1)
+
+    def test_nested_ten_thousand_deep(self) -> None:
+        deep = 10_000
+        for statement in (b"SELECT " + b"(" * deep + b"1" + b")" * deep, b"SELECT " + b"ARRAY[" * deep + b"1" + b"]" * deep, b"SELECT 1" + b"+1" * 300_000,
+                          b"SELECT " + b"NOT " * deep + b"true", b"SELECT " + b"- " * 8_000 + b"a", b"SELECT * FROM " + b"(SELECT * FROM " * deep + b"a" + b") x" * deep,
+                          b"SELECT " + b"CASE WHEN true THEN " * deep + b"1" + b" END" * deep, b"SELECT 1" + b" UNION SELECT 1" * deep):  # fmt: skip
+            self.write(statement + b";")
+            self.check(65, "0001_bad.sql:1:1", "too deep to judge", lint_code=1)
+            # The way out that it names.
+            self.write(b"-- syzygy:stage pre_deploy\n" + statement + b";")
+            self.assertEqual(self.here.alone("--plan").code, 0)
+        for body in (b"BEGIN " * deep + b"NULL; " + b"END; " * deep, b"IF true THEN " * deep + b"NULL; " + b"END IF; " * deep):
+            self.write(b"DO $$ BEGIN " + body + b"END $$;")
+            self.check(65, "0001_bad.sql:1:1", "syzygy:stage", lint_code=1)
+        self.write(b"SELECT " + b"(" * deep + b"1;")
+        self.check(65, "0001_bad.sql:1", "never closed", lint_code=1)
+        self.write(b"/*" * deep + b"*/" * deep + b"CREATE TABLE a (id int);")
+        self.check(0, lint_code=0)
+
+    def test_bytes(self) -> None:
+        for data, line, word in ((b"SELECT 1;\n\0", 2, "NUL"), (b"SELECT 1;\n-- caf\xe9\n", 2, "UTF-8"), (b"\xff\xfeS\0E\0", 1, "UTF-16"), (b"a\n\n\rb", 3, "carriage return"),
+                                 (b"SELECT '\xed\xa0\x80';", 1, "UTF-8")):  # fmt: skip
+            self.write(data)
+            self.check(65, f"0001_bad.sql:{line}", word)
+        self.write(b"\xef\xbb\xbfCREATE TABLE a (id int);\r\nCREATE TABLE b (id int);\r\n")
+        self.check(0, lint_code=0)
+        self.write(b'DROP TABLE "a\x1b[31m\x07b", "c\nd";')
+        self.check(0, lint_code=0)
+        self.write(b"DROP TABLE a \x1b[31m;")
+        self.check(65, "0001_bad.sql:1:14", lint_code=1)
+
+    def test_what_only_psql_knows(self) -> None:
+        for text, line, word in (("SELECT 1;\n\\i other.sql\n", 2, "that file's statements"), ("\\copy t FROM 'x.csv'\n", 1, "INSERT"), ("COPY t FROM STDIN;\n1\n\\.\n", 1, "INSERT"),
+                                 ("\\connect other\n", 1, "--database"), ("\\set x 1\n", 1, "current_setting")):  # fmt: skip
+            self.here.write(m0001_bad=text)
+            self.check(65, f"0001_bad.sql:{line}", word, lint_code=1)
 
 
 class VanishedDatabase(CliTest):

@@ -6,6 +6,7 @@
 
 #include "base/name.h"
 #include "base/sha256.h"
+#include "base/shown.h"
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 #include "migration/sql/lexer.h"
@@ -159,7 +160,7 @@ class File {
       column = std::stoul(message.substr(prefix.size(), end - prefix.size()));
       message.erase(0, end + 2);
     }
-    Finding finding = make(kUnreadable, std::move(message), {});
+    Finding finding = make(kUnreadable, message, {});
     finding.place = {number, column};
     finding.line = line_numbered(number);
     finding.length = 1;
@@ -179,7 +180,7 @@ class File {
   }
 
   void tell(const Rule& rule, const Ignore& ignore, std::string message) {
-    Finding finding = make(rule, std::move(message), {});
+    Finding finding = make(rule, message, {});
     finding.place = ignore.place;
     finding.line = line_numbered(ignore.place.line);
     finding.length = ignore.length;
@@ -314,7 +315,7 @@ class File {
                 ? "Give the column a DEFAULT in the new table; a later rebuild, in a post_deploy migration, drops it."
                 : "Rebuild the table in a migration of its own, when no old code runs: -- syzygy:stage post_deploy";
       }
-      Finding finding = make(rule, std::move(entry.message), std::move(entry.safe));
+      Finding finding = make(rule, entry.message, std::move(entry.safe));
       const std::size_t offset = action.kind == ActionKind::kUnknown
                                      ? meanings_[index].stopped_at
                                      : offset_of(options_.dialect, statements_[index].text, action);
@@ -323,7 +324,7 @@ class File {
     }
   }
 
-  [[nodiscard]] Finding make(const Rule& rule, std::string message, std::string safe) const {
+  [[nodiscard]] Finding make(const Rule& rule, std::string_view message, std::string safe) const {
     Finding finding;
     finding.rule = &rule;
     const auto severity = severities_.find(&rule);
@@ -331,7 +332,7 @@ class File {
     finding.id = migration_.id;
     finding.file = migration_.up.path;
     finding.place = {migration_.up.first_line, 1};
-    finding.message = std::move(message);
+    finding.message = shown(message);
     finding.safe = safe.empty() ? std::string(rule.safe) : std::move(safe);
     return finding;
   }
@@ -477,6 +478,7 @@ std::optional<Finding> refused_file(const Error& error, const LintOptions& optio
   for (const std::string& prefix : {finding.file + ":" + line + ": ", finding.file + ": "}) {
     if (finding.message.starts_with(prefix)) finding.message.erase(0, prefix.size());
   }
+  finding.message = shown(finding.message);
   finding.safe = kUnreadable.safe;
   finding.fingerprint = sha256_hex(std::string(kUnreadable.id) + '\n' + error.message).substr(0, 16);
   return finding;

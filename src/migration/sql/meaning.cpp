@@ -1,5 +1,6 @@
 #include "migration/sql/meaning.h"
 
+#include "base/shown.h"
 #include "migration/sql/lexer.h"
 #include "migration/sql/readers.h"
 
@@ -108,7 +109,7 @@ std::string_view to_string(ObjectKind kind) {
 std::string describe(const ObjectName& object) {
   std::string text(to_string(object.kind));
   if (!object.name.empty()) text += " " + (object.schema.empty() ? "" : object.schema + ".") + object.name;
-  return text;
+  return shown(text);
 }
 
 }  // namespace syzygy

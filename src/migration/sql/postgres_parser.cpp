@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/name.h"
+#include "base/shown.h"
 
 namespace syzygy {
 namespace {
@@ -56,7 +57,7 @@ Parsed read_tree(std::string_view tree, const boost::json::storage_ptr& memory) 
 }
 
 std::unexpected<NotParsed> refusal(const std::string& text, const PgQueryError& error) {
-  const std::string message = error.message != nullptr ? error.message : "syntax error";
+  const std::string message = shown(error.message != nullptr ? error.message : "syntax error");
   // Its grammar has a stack of its own, with a limit: that much nesting is no mistake, only more than we can judge.
   if (message.starts_with("memory exhausted") || message.starts_with("stack depth limit")) {
     return std::unexpected(too_deep());

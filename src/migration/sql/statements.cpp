@@ -1,9 +1,11 @@
 #include "migration/sql/statements.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
+#include "base/shown.h"
 #include "migration/sql/lexer.h"
 
 namespace syzygy {
@@ -120,6 +122,32 @@ bool ends_gooses_statement(std::string_view comment) {
   return comment.starts_with("--") && squeezed == kEnd;
 }
 
+// The way out of a psql command, by its name.
+std::string instead_of(std::string_view command) {
+  struct Way {
+    std::string_view names;  // each between blanks
+    std::string_view out;
+  };
+  static constexpr std::array kWays = {
+      Way{" \\i \\ir \\include \\include_relative ",
+          "put that file's statements here, or make it a migration of its own"},
+      Way{" \\copy ", "write INSERT statements (pg_dump --inserts), or COPY with a file on the server"},
+      Way{" \\c \\connect ",
+          "a migration has one database: give the other one a directory of its own, with --database"},
+      Way{" \\set \\unset \\gset \\getenv \\prompt ",
+          "write the values where they are used, or set_config() and current_setting()"},
+      Way{" \\if \\elif \\else \\endif ", "write the condition in SQL: IF NOT EXISTS, or DO $$ ... $$"},
+      Way{" \\restrict \\unrestrict ", "pg_dump writes it for psql: remove the line"},
+      Way{" \\echo \\qecho \\warn \\timing \\pset \\x \\q \\quit \\! ", "remove the line"},
+      Way{" \\. ", "it ends the data of a COPY FROM STDIN: write INSERT statements (pg_dump --inserts)"},
+  };
+  const std::string wanted = " " + std::string(command) + " ";
+  for (const Way& way : kWays) {
+    if (way.names.contains(wanted)) return std::string(way.out);
+  }
+  return "write SQL instead, or remove the line";
+}
+
 }  // namespace
 
 Place place_in(const Statement& statement, std::size_t offset) {
@@ -167,12 +195,11 @@ Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_vie
       continue;
     }
     if (token->kind == LexemeKind::kBackslash && dialect == Dialect::kPostgres) {
-      const auto line_end = std::min(text.find_first_of(" \t\r\n", token->offset), text.size());
+      const auto end_of_word = std::min(text.find_first_of(" \t\r\n", token->offset), text.size());
+      const std::string_view command = text.substr(token->offset, end_of_word - token->offset);
       return refuse(place, "SQL_SHELL_COMMAND",
-                    "\"" +
-                        std::string(text.substr(token->offset, std::min<std::size_t>(line_end - token->offset, 40))) +
-                        "\" is a command of psql, which the server does not know; write SQL instead (SET, COPY from a "
-                        "server-side file, INSERT)");
+                    "\"" + shown(command.substr(0, 40)) + "\" is a command of psql, which the server does not know; " +
+                        instead_of(command));
     }
     if (dialect == Dialect::kSqlite && !open && token->text == ".") {
       return refuse(place, "SQL_SHELL_COMMAND",
@@ -219,14 +246,13 @@ std::string excerpt(Dialect dialect, std::string_view statement, std::size_t byt
     end = token->end();
     if (line.size() > bytes_max) break;
   }
-  std::ranges::replace_if(line, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, ' ');
   if (line.size() > bytes_max) {
     std::size_t cut = bytes_max;
     while (cut > 0 && (static_cast<unsigned char>(line[cut]) & 0xC0) == 0x80) --cut;
     line.resize(cut);
     line += "...";
   }
-  return line;
+  return shown(line);
 }
 
 }  // namespace syzygy

@@ -2,15 +2,17 @@
 #include <algorithm>
 #include <array>
 
+#include "base/shown.h"
 #include "migration/stage/stage.h"
 
 namespace syzygy {
 namespace {
 
-Judgement pre(std::string why) { return {Verdict::kPreDeploy, std::move(why)}; }
-Judgement post(std::string why) { return {Verdict::kPostDeploy, std::move(why)}; }
-Judgement ambiguous(std::string why) { return {Verdict::kAmbiguous, std::move(why)}; }
-Judgement neutral(std::string why) { return {Verdict::kNeutral, std::move(why)}; }
+// The names in `why` are as a file spells them, with whatever stands between their quotes.
+Judgement pre(std::string_view why) { return {Verdict::kPreDeploy, shown(why)}; }
+Judgement post(std::string_view why) { return {Verdict::kPostDeploy, shown(why)}; }
+Judgement ambiguous(std::string_view why) { return {Verdict::kAmbiguous, shown(why)}; }
+Judgement neutral(std::string_view why) { return {Verdict::kNeutral, shown(why)}; }
 
 std::string part_of(const Action& action, std::string_view word) {
   return std::string(word) + (action.part.empty() ? "" : " " + action.part) + " of " + describe(action.object);
@@ -36,8 +38,8 @@ std::string_view word(ConstraintKind kind) {
   return "constraint";
 }
 
-Judgement constrains(const StageRules& rules, std::string why) {
-  return {rules.new_constraint == Stage::kPreDeploy ? Verdict::kPreDeploy : Verdict::kPostDeploy, std::move(why)};
+Judgement constrains(const StageRules& rules, const std::string& why) {
+  return rules.new_constraint == Stage::kPreDeploy ? pre(why) : post(why);
 }
 
 Judgement judge_added_column(const Action& action) {

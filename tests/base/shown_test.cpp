@@ -1,0 +1,34 @@
+// What others wrote, made fit for a line of ours.
+#include "base/shown.h"
+
+#include <gtest/gtest.h>
+
+#include "base/name.h"
+
+namespace syzygy {
+namespace {
+
+TEST(Shown, LeavesLettersAsTheyAre) {
+  EXPECT_EQ(shown(""), "");
+  EXPECT_EQ(shown("drops table \"a b\""), "drops table \"a b\"");
+  EXPECT_EQ(shown("Z\u00fcrich \u6771\u4eac \U0001f30d"), "Z\u00fcrich \u6771\u4eac \U0001f30d");
+}
+
+TEST(Shown, ControlCharactersAreSpaces) {
+  EXPECT_EQ(shown("a\nb\x1b[31m\x7f"), "a b [31m ");
+  EXPECT_EQ(shown(std::string_view("a\0b", 3)), "a b");
+  EXPECT_EQ(shown("a\u0085b\u2028c\u00a0d"), "a b c\u00a0d");
+}
+
+TEST(Shown, BytesThatAreNoUtf8AreQuestionMarks) {
+  EXPECT_EQ(shown("caf\xe9"), "caf?");
+  EXPECT_EQ(shown("\xc3"), "?");
+  EXPECT_EQ(shown("\xed\xa0\x80!"),
+            "??"
+            "?!");  // a surrogate
+  EXPECT_EQ(shown("\xff\u00e9\xc0\xaf"), "?\u00e9??");
+  EXPECT_TRUE(is_utf8(shown("\xf0\x9f\x8c")));
+}
+
+}  // namespace
+}  // namespace syzygy
