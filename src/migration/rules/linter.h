@@ -2,7 +2,7 @@
 //
 // Each migration is read once: split, parsed, its stage decided, every rule asked about every action, against the
 // schema as the migrations before it have left it (or as the catalogue says it is). What cannot be read or has no
-// single stage is a finding as well, never an error. 10,000 files of 20 statements take about two seconds.
+// single stage is a finding as well, never an error. 10,000 files of 20 statements take about three seconds.
 #pragma once
 
 #include <cstddef>
