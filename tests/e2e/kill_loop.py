@@ -419,6 +419,11 @@ class Progress:
             if "failed" not in entry:
                 self.done[entry["round"]] = entry
 
+    def keep(self, number: int, story: str) -> None:
+        """A failure's whole story, also where the loop is interrupted before it can print it."""
+        with open(os.path.join(os.path.dirname(self.path), f"failed-{self.seed}-{number}.txt"), "w", encoding="utf-8") as file:
+            file.write(story)
+
     def table(self) -> str:
         lines = []
         for store in STORES:
@@ -458,6 +463,7 @@ def play(store: str, plans: List[Plan], targets: Postgres, scratch: str, progres
             except Exception as error:  # whatever it is, the round is told with it
                 print(f"round {plan.number}, {store}, failed: {error}", flush=True)
                 failures.append(f"round {plan.number}, {store}: {error}\n{round_.story()}")
+                progress.keep(plan.number, failures[-1])
                 progress.add({"round": plan.number, "store": store, "failed": str(error)})
 
         with concurrent.futures.ThreadPoolExecutor(max_workers=TOGETHER) as pool:
