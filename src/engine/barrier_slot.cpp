@@ -44,6 +44,7 @@ Result<void> BarrierSlot::take(std::optional<Loaded> loaded, bool) {
   // Somebody else wrote it: those whose generation ended meanwhile are told.
   std::vector<std::pair<WaitId, barrier::Reply>> over;
   for (const auto& [id, wait] : waits_) {
+    if (record_->state == barrier::State::kWaiting && wait.generation == record_->generation) continue;
     barrier::Reply reply = barrier::view(*record_, wait.generation, wait.incarnation);
     if (reply.error || reply.state != barrier::State::kWaiting) over.emplace_back(id, std::move(reply));
   }
@@ -80,9 +81,10 @@ void BarrierSlot::begin_wait(BarrierMachine::Asker asker, const barrier::Command
   const IncarnationId* who = nullptr;
   if (const auto* enter = std::get_if<barrier::Enter>(&command)) who = &enter->incarnation;
   if (const auto* await = std::get_if<barrier::Await>(&command)) who = &await->incarnation;
-  const auto arrival = who == nullptr ? record_->arrivals.end()
-                                      : std::ranges::find(record_->arrivals, *who, &barrier::Arrival::incarnation);
-  if (arrival == record_->arrivals.end()) {
+  // Whoever came now stands last.
+  const auto arrival = std::find_if(record_->arrivals.rbegin(), record_->arrivals.rend(),
+                                    [&](const barrier::Arrival& a) { return who != nullptr && a.incarnation == *who; });
+  if (arrival == record_->arrivals.rend()) {
     asker.done(BarrierAnswer{reply});
     return;
   }

@@ -9,6 +9,13 @@ void Counters::committed_in(std::uint64_t micros) {
   commit_micros_sum.fetch_add(micros, std::memory_order_relaxed);
 }
 
+void Counters::answered_after(std::uint64_t attempts_made, std::uint64_t commands_answered) {
+  std::size_t bucket = 0;
+  while (bucket < std::size(kAttemptsBuckets) && attempts_made > kAttemptsBuckets[bucket]) ++bucket;
+  add(attempts[bucket], commands_answered);
+  add(attempts_sum, attempts_made * commands_answered);
+}
+
 Stats Counters::read() const {
   const auto of = [](const auto& count) { return count.load(std::memory_order_relaxed); };
   Stats stats;
@@ -30,6 +37,8 @@ Stats Counters::read() const {
   stats.targets_cached = of(targets_cached);
   stats.waiters = of(waiters);
   stats.commit_micros_sum = of(commit_micros_sum);
+  stats.attempts_sum = of(attempts_sum);
+  for (const Count& count : attempts) stats.attempts_histogram.push_back(of(count));
   for (const Count& count : commit_micros) stats.commit_micros_histogram.push_back(of(count));
   return stats;
 }

@@ -22,9 +22,13 @@ struct Counters {
   std::atomic<std::size_t> targets_cached = 0, waiters = 0, frozen = 0;
   std::array<Count, std::size(kCommitMicrosBuckets) + 1> commit_micros{};
   Count commit_micros_sum{0};
+  std::array<Count, std::size(kAttemptsBuckets) + 1> attempts{};
+  Count attempts_sum{0};
 
   static void add(Count& count, std::uint64_t n = 1) { count.fetch_add(n, std::memory_order_relaxed); }
   void committed_in(std::uint64_t micros);
+  // So many commands were answered by a commit that succeeded at this attempt.
+  void answered_after(std::uint64_t attempts_made, std::uint64_t commands_answered);
   [[nodiscard]] Stats read() const;
 };
 

@@ -105,7 +105,11 @@ struct Stats {
   std::uint64_t commit_micros_sum = 0;
   std::vector<std::uint64_t>
       commit_micros_histogram;  // counts per bucket of kCommitMicrosBuckets, the last one is +Inf
+  // How often commands had to be folded and committed until they were, per bucket of kAttemptsBuckets.
+  std::uint64_t attempts_sum = 0;
+  std::vector<std::uint64_t> attempts_histogram;
 };
+inline constexpr std::uint64_t kAttemptsBuckets[] = {1, 2, 3, 4, 5, 10, 20, 50};
 inline constexpr std::uint64_t kCommitMicrosBuckets[] = {100,    250,    500,    1'000,   2'500,    5'000,
                                                          10'000, 25'000, 50'000, 100'000, 1'000'000};
 

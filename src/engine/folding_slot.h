@@ -80,6 +80,7 @@ class FoldingSlot : public Slot {
     tick_ = false;
     grace_.clear();
     renewals_ = 0;
+    if (attempts > 0) lane_.counters().answered_after(std::exchange(attempts, 0), askers_.size());
     const std::vector<Command> commands = std::exchange(commands_, {});
     std::vector<Asker> askers = std::exchange(askers_, {});
     release(std::exchange(decision_, {}), std::move(askers), commands);
@@ -87,6 +88,7 @@ class FoldingSlot : public Slot {
 
   void refuse(const Error& error) final {
     decision_ = {};
+    attempts = 0;
     // The callbacks may call the engine, but what they ask comes by the mailbox: the queue does not move under us.
     for (Asker& asker : std::exchange(askers_, {})) {
       if (asker.done) asker.done(std::unexpected(error));

@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/fingerprint.h"
+
 namespace syzygy::engine {
 
-// FNV-1a: std::hash differs between libraries.
-std::uint64_t tick_of(std::string_view record) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : record) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
+std::uint64_t tick_of(std::string_view record) { return fingerprint(record); }
 
 Duration renew_after(std::uint64_t tick, Instant arrived, Duration lease_left) {
   const std::int64_t third = lease_left.count() / 3;

@@ -158,7 +158,7 @@ std::optional<Steady> Lane::next_turn() const {
   const auto at = [&](Steady when) { next = std::min(next.value_or(when), when); };
   // What needs the store waits for the probe while that does not answer.
   if (!down_since_) {
-    if (!wakes_.empty()) at(steady_now_ + std::max(Duration{0}, wakes_.begin()->at - now_));
+    if (!wakes_.empty()) at(wake_time());
     if (poll_at_) at(*poll_at_);
     if (grace_due_) at(steady_now_);
   }
@@ -166,6 +166,17 @@ std::optional<Steady> Lane::next_turn() const {
   if (renewals_at_) at(*renewals_at_);
   if (probe_at_) at(*probe_at_);
   return next;
+}
+
+// When the first slot must be looked at, as far as this lane knows the store's time.
+Steady Lane::wake_time() const { return now_at_ + std::max(Duration{0}, wakes_.begin()->at - now_); }
+
+// Where the store is a server every look at its clock is a command: a turn that has nothing for it asks it nothing.
+bool Lane::needs_store() const {
+  if (!store_.shared() || down_since_ || probe_at_ || grace_due_) return true;
+  if (route_ && (!poll_at_ || *poll_at_ <= steady_now_)) return true;
+  if (!work_.empty() || !moved_.empty() || !recovered_.empty()) return true;
+  return !wakes_.empty() && wake_time() <= steady_now_;
 }
 
 void Lane::turn() {
@@ -178,7 +189,9 @@ void Lane::turn() {
     }
     renewals_at_ = std::nullopt;
   }
-  if (store_is_up()) {
+  if (!needs_store()) {
+    // Nothing was asked that the store must answer.
+  } else if (store_is_up()) {
     look_at_moved();
     give_grace();
     wake_due();
@@ -291,7 +304,12 @@ void Lane::take(CancelWait& item) {
   }
 }
 
-void Lane::take(Moved& item) { moved_.push_back(std::move(item)); }
+void Lane::take(Moved& item) {
+  const auto found = slots_.find(item.key);  // of a commit of our own, mostly
+  const bool known =
+      found != slots_.end() && found->second->loaded() && item.version && found->second->version() == item.version;
+  if (!known) moved_.push_back(std::move(item));
+}
 void Lane::take(Recovered& item) { recovered_.push_back(std::move(item.done)); }
 void Lane::take(Stop&) { stopping_ = true; }
 
@@ -325,6 +343,7 @@ bool Lane::store_is_up() {
     return false;
   }
   now_ = *now;
+  now_at_ = steady_now_;
   if (clock_.stepped(now_, time_.boot())) grace_due_ = true;
   if (down_since_) {
     // The clock alone is no proof: only a read is.
@@ -484,6 +503,7 @@ bool Lane::settle_unchanged(Slot& slot) {
 // Returns those that must be folded again, on what the store now has.
 std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vector<Change>& changes) {
   pass_kill_points("engine.before_commit", folded);
+  for (Slot* slot : folded) ++slot->attempts;
   const Steady began = time_.steady();
   const auto results = store_.commit(changes);
   counters_->committed_in(static_cast<std::uint64_t>(
@@ -567,24 +587,22 @@ void Lane::poll() {
   if (poll_at_ && steady_now_ < *poll_at_) return;
   const bool first = !poll_at_;
   poll_at_ = steady_now_ + options_.poll;
-  for (const std::string_view prefix : {kTargetPrefix, kBarrierPrefix}) {
-    std::string after;
-    for (;;) {
-      const auto page = store_.scan(prefix, after, kScanPage);
-      if (!page) {
-        store_failed(page.error());
-        return;
-      }
-      for (const Listed& listed : *page) {
-        std::string& known = polled_[listed.key];
-        const std::string at = listed.version.epoch + listed.version.commit;
-        if (known == at) continue;
-        known = at;
-        if (!first) route_(Moved{listed.key, listed.version});
-      }
-      if (page->size() < kScanPage) break;
-      after = page->back().key;
+  std::string after;
+  for (;;) {
+    const auto page = store_.scan({}, after, kScanPage);  // targets and barriers with one command
+    if (!page) {
+      store_failed(page.error());
+      return;
     }
+    for (const Listed& listed : *page) {
+      std::string& known = polled_[listed.key];
+      const std::string at = listed.version.epoch + listed.version.commit;
+      if (known == at) continue;
+      known = at;
+      if (!first) route_(Moved{listed.key, listed.version});
+    }
+    if (page->size() < kScanPage) break;
+    after = page->back().key;
   }
 }
 

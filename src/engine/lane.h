@@ -144,6 +144,8 @@ class Lane final : public LaneSide {
 
   void run();
   std::optional<Steady> next_turn() const;
+  [[nodiscard]] Steady wake_time() const;
+  [[nodiscard]] bool needs_store() const;
   void turn_at(std::optional<Steady> expected);
   void turn();
   void take(ToTarget& item);
@@ -217,6 +219,7 @@ class Lane final : public LaneSide {
   std::optional<Error> recovery_error_;
 
   Instant now_;
+  Steady now_at_{};  // when the store said so
   Steady steady_now_{};
   ClockWatch clock_;
   std::uint64_t graces_ = 0;

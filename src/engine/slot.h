@@ -102,6 +102,7 @@ class Slot {
   bool in_renewing = false;
   bool in_later = false;
   bool is_touched = false;
+  std::uint64_t attempts = 0;  // at committing what waits
   std::optional<Instant> armed;
   std::list<Slot*>::iterator cached_at;
   bool cached = false;

@@ -6,15 +6,19 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/fingerprint.h"
+
 namespace syzygy::barrier {
 namespace {
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
 
 std::uint32_t distinct_parties(const std::vector<Arrival>& arrivals) {
-  std::set<std::string_view> parties;
-  for (const Arrival& arrival : arrivals) parties.insert(arrival.party.value);
-  return static_cast<std::uint32_t>(parties.size());
+  std::vector<std::string_view> parties;
+  parties.reserve(arrivals.size());
+  for (const Arrival& arrival : arrivals) parties.push_back(arrival.party.value);
+  std::ranges::sort(parties);
+  return static_cast<std::uint32_t>(std::ranges::unique(parties).begin() - parties.begin());
 }
 
 Reply refused(ErrorCode code, std::string reason, std::string message,
@@ -39,8 +43,10 @@ Past past_of(const Record& record, std::uint32_t present) {
 // The record while a batch is folded into it, with what would be too slow to look up in its lists.
 class Fold {
  public:
-  Fold(Record record, Instant now, const Settings& settings) : record_(std::move(record)), settings_(settings) {
+  Fold(Record record, std::size_t commands, Instant now, const Settings& settings)
+      : record_(std::move(record)), settings_(settings) {
     record_.now = std::max(record_.now, now);
+    record_.arrivals.reserve(record_.arrivals.size() + commands);  // the index holds on to their names
     index();
   }
 
@@ -57,12 +63,16 @@ class Fold {
   void end_leases();
 
   [[nodiscard]] const Record& record() const { return record_; }
+  [[nodiscard]] std::uint32_t present() const { return static_cast<std::uint32_t>(parties_.size()); }
   Record take_record() { return std::move(record_); }
   std::vector<Past> take_ended() { return std::move(ended_); }
 
  private:
-  [[nodiscard]] std::uint32_t present() const { return static_cast<std::uint32_t>(parties_.size()); }
   [[nodiscard]] bool takes_arrivals() const;
+  // What `incarnation` is told of the present generation.
+  [[nodiscard]] Reply told(const IncarnationId& incarnation) const {
+    return view(past_of(record_, present()), incarnation);
+  }
   void index();
   Arrival* find(const IncarnationId& incarnation);
   [[nodiscard]] const Past* past_with(const IncarnationId& incarnation) const;
@@ -76,14 +86,17 @@ class Fold {
 
   Record record_;
   const Settings& settings_;
-  std::unordered_map<std::string, std::size_t> by_incarnation_;
-  std::unordered_map<std::string, std::size_t> parties_;  // how many incarnations each has here
+  std::unordered_map<std::string_view, std::size_t> by_incarnation_;
+  std::unordered_map<std::string_view, std::size_t> parties_;  // how many incarnations each has here
+  bool leases_ended_ = false;                                  // of this instant, by which all of a step is judged
   std::vector<Past> ended_;
 };
 
 void Fold::index() {
   by_incarnation_.clear();
   parties_.clear();
+  by_incarnation_.reserve(record_.arrivals.capacity());
+  parties_.reserve(record_.arrivals.capacity());
   for (std::size_t i = 0; i < record_.arrivals.size(); ++i) {
     by_incarnation_.emplace(record_.arrivals[i].incarnation.value, i);
     ++parties_[record_.arrivals[i].party.value];
@@ -96,14 +109,15 @@ Arrival* Fold::find(const IncarnationId& incarnation) {
 }
 
 const Past* Fold::past_with(const IncarnationId& incarnation) const {
+  const std::uint64_t member = fingerprint(incarnation.value);
   for (const Past& past : record_.past) {
-    if (std::ranges::find(past.members, incarnation) != past.members.end()) return &past;
+    if (std::ranges::binary_search(past.members, member)) return &past;
   }
   return nullptr;
 }
 
 void Fold::end_leases() {
-  if (record_.state != State::kWaiting) return;
+  if (record_.state != State::kWaiting || std::exchange(leases_ended_, true)) return;
   const auto gone = std::erase_if(record_.arrivals, [&](const Arrival& a) { return a.lease_until <= record_.now; });
   if (gone == 0) return;
   index();
@@ -126,7 +140,10 @@ bool Fold::takes_arrivals() const {
 void Fold::open_generation(std::uint32_t quorum) {
   if (record_.generation.value != 0) {
     Past past = past_of(record_, present());
-    for (const Arrival& arrival : record_.arrivals) past.members.push_back(arrival.incarnation);
+    past.members.reserve(record_.arrivals.size());
+    for (const Arrival& arrival : record_.arrivals) past.members.push_back(fingerprint(arrival.incarnation.value));
+    std::ranges::sort(past.members);
+    past.members.erase(std::ranges::unique(past.members).begin(), past.members.end());
     record_.past.insert(record_.past.begin(), std::move(past));
     if (record_.past.size() > kPastGenerationsMax) record_.past.resize(kPastGenerationsMax);
     std::size_t members = 0;
@@ -147,9 +164,9 @@ void Fold::open_generation(std::uint32_t quorum) {
 
 void Fold::arrive(const PartyName& party, const IncarnationId& incarnation, Duration lease) {
   const Duration ttl = std::min(lease.count() > 0 ? lease : settings_.lease, settings_.lease_max);
-  by_incarnation_.emplace(incarnation.value, record_.arrivals.size());
-  ++parties_[party.value];
-  record_.arrivals.push_back(Arrival{party, incarnation, ttl, record_.now + ttl, false});
+  const Arrival& arrival = record_.arrivals.emplace_back(Arrival{party, incarnation, ttl, record_.now + ttl, false});
+  by_incarnation_.emplace(arrival.incarnation.value, record_.arrivals.size() - 1);
+  ++parties_[arrival.party.value];
   moved();
 }
 
@@ -204,7 +221,7 @@ Reply Fold::apply(const Enter& enter) {
       known->lease_until = std::max(known->lease_until, record_.now + known->lease_ttl);
       known->graced = false;
     }
-    return view(record_, record_.generation, enter.incarnation);
+    return told(enter.incarnation);
   }
   if (const Past* past = past_with(enter.incarnation)) return view(*past, enter.incarnation);
 
@@ -226,7 +243,7 @@ Reply Fold::apply(const Enter& enter) {
     record_.completed_by = enter.incarnation;
     end(State::kOpen);
   }
-  return view(record_, record_.generation, enter.incarnation);
+  return told(enter.incarnation);
 }
 
 Reply Fold::apply(const Await& await) {
@@ -243,6 +260,7 @@ Reply Fold::apply(const Await& await) {
     known->lease_until = std::max(known->lease_until, record_.now + known->lease_ttl);
     known->graced = false;
   }
+  if (await.generation == record_.generation && await.generation.value != 0) return told(await.incarnation);
   return view(record_, await.generation, await.incarnation);
 }
 
@@ -250,7 +268,7 @@ Reply Fold::apply(const Sever& sever) {
   end_leases();
   if (auto no = refuse(sever.quorum, sever.party, sever.incarnation)) return *std::move(no);
   const bool known = find(sever.incarnation) != nullptr;
-  if (known && record_.state != State::kWaiting) return view(record_, record_.generation, sever.incarnation);
+  if (known && record_.state != State::kWaiting) return told(sever.incarnation);
   if (!known) {
     if (const Past* past = past_with(sever.incarnation)) return view(*past, sever.incarnation);
     if (!takes_arrivals()) open_generation(sever.quorum);
@@ -264,7 +282,7 @@ Reply Fold::apply(const Sever& sever) {
     end(State::kSevered);
     moved();
   }
-  return view(record_, record_.generation, sever.incarnation);
+  return told(sever.incarnation);
 }
 
 Reply Fold::apply(const Grace& grace) {
@@ -290,10 +308,11 @@ std::string broken_invariant(const Record& before, const Record& after, const st
                                             after.arrivals.size() != before.arrivals.size())) {
     return "a change that waiters can see has no revision";
   }
-  std::set<std::string_view> incarnations;
-  for (const Arrival& arrival : after.arrivals) {
-    if (!incarnations.insert(arrival.incarnation.value).second) return "an incarnation arrived twice";
-  }
+  std::vector<std::string_view> incarnations;
+  incarnations.reserve(after.arrivals.size());
+  for (const Arrival& arrival : after.arrivals) incarnations.push_back(arrival.incarnation.value);
+  std::ranges::sort(incarnations);
+  if (std::ranges::adjacent_find(incarnations) != incarnations.end()) return "an incarnation arrived twice";
   const std::uint32_t present = distinct_parties(after.arrivals);
   switch (after.state) {
     case State::kWaiting:
@@ -305,7 +324,8 @@ std::string broken_invariant(const Record& before, const Record& after, const st
       break;
     case State::kOpen:
       if (present < after.quorum || after.quorum == 0) return "a generation opened without its quorum";
-      if (!incarnations.contains(after.completed_by.value)) return "an open generation was completed by nobody in it";
+      if (!std::ranges::binary_search(incarnations, std::string_view(after.completed_by.value)))
+        return "an open generation was completed by nobody in it";
       break;
     case State::kSevered:
       if (!after.completed_by.empty()) return "a severed generation was completed by somebody";
@@ -333,13 +353,27 @@ std::string broken_invariant(const Record& before, const Record& after, const st
       }
     }
   }
+  // Those who were there before keep their order, and were looked at when they came.
+  std::vector<const Arrival*> newcomers;
+  auto known = before.generation == after.generation ? before.arrivals.begin() : before.arrivals.end();
+  for (const Arrival& arrival : after.arrivals) {
+    const auto same = std::find_if(known, before.arrivals.end(),
+                                   [&](const Arrival& a) { return a.incarnation == arrival.incarnation; });
+    if (same == before.arrivals.end()) {
+      newcomers.push_back(&arrival);
+    } else {
+      known = same + 1;
+    }
+  }
   for (std::size_t i = 0; i < after.past.size(); ++i) {
     const Past& past = after.past[i];
     const Generation newer = i == 0 ? after.generation : after.past[i - 1].generation;
     if (past.generation.next() != newer) return "a generation is missing";
     if (past.state == State::kWaiting) return "a generation was left while it waited";
-    for (const IncarnationId& member : past.members) {
-      if (incarnations.contains(member.value)) return "a member of one generation counts in the next";
+    for (const Arrival* arrival : newcomers) {
+      if (std::ranges::binary_search(past.members, fingerprint(arrival->incarnation.value))) {
+        return "a member of one generation counts in the next";
+      }
     }
   }
   std::map<Generation, State> over;
@@ -372,13 +406,14 @@ std::string_view to_string(State state) {
 
 Decision step(Record record, std::span<const Command> commands, Instant now, const Settings& settings) {
   const Record before = record;
-  Fold fold(std::move(record), now, settings);
+  Fold fold(std::move(record), commands.size(), now, settings);
   if (commands.empty() || !std::holds_alternative<Grace>(commands.front())) fold.end_leases();
   Decision decision;
   decision.replies.reserve(commands.size());
   for (const Command& command : commands) {
     decision.replies.push_back(std::visit([&](const auto& c) { return fold.apply(c); }, command));
   }
+  const Past present = past_of(fold.record(), fold.present());
   decision.ended = fold.take_ended();
   decision.record = fold.take_record();
 
@@ -391,12 +426,18 @@ Decision step(Record record, std::span<const Command> commands, Instant now, con
     if (const auto* await = std::get_if<Await>(&commands[i])) who = &await->incarnation;
     if (who == nullptr) continue;
     const auto over = std::ranges::find(decision.ended, reply.generation, &Past::generation);
-    reply = over != decision.ended.end() ? view(*over, *who) : view(decision.record, reply.generation, *who);
+    if (over != decision.ended.end()) {
+      reply = view(*over, *who);
+    } else if (reply.generation == present.generation) {
+      reply = view(present, *who);
+    } else {
+      reply = view(decision.record, reply.generation, *who);
+    }
   }
 
-  Record same_time = decision.record;
-  same_time.now = before.now;
-  decision.changed = same_time != before;
+  const Instant then = std::exchange(decision.record.now, before.now);
+  decision.changed = decision.record != before;
+  decision.record.now = then;
   if (decision.record.state == State::kWaiting) {
     for (const Arrival& arrival : decision.record.arrivals) {
       decision.wake_at = std::min(decision.wake_at.value_or(arrival.lease_until), arrival.lease_until);

@@ -47,7 +47,7 @@ struct Past {
   IncarnationId completed_by;
   std::string reason;
   Instant ended_at;
-  std::vector<IncarnationId> members;
+  std::vector<std::uint64_t> members;  // fingerprints of the incarnations, ascending
 
   friend bool operator==(const Past&, const Past&) = default;
 };
@@ -136,10 +136,10 @@ Reply view(const Record& record, Generation generation, const IncarnationId& inc
 // The same of a generation that is over.
 Reply view(const Past& past, const IncarnationId& incarnation);
 
-inline constexpr std::uint64_t kRecordVersion = 1;
+inline constexpr std::uint64_t kRecordVersion = 2;
 
 std::string encode(const Record& record);
-// Errors: kDataLoss, reasons RECORD_NEWER and RECORD_CORRUPT.
+// Errors: kDataLoss, reasons RECORD_NEWER, RECORD_OLDER (of before 0.1.0) and RECORD_CORRUPT.
 Result<Record> decode(std::string_view bytes);
 
 // What a replay file holds.

@@ -48,8 +48,12 @@ void write(Writer& out, const Past& past) {
   out.string(past.completed_by.value);
   out.string(past.reason);
   out.signed_number(past.ended_at.ms);
-  out.number(past.members.size());
-  for (const IncarnationId& member : past.members) out.string(member.value);
+  std::string members;
+  members.reserve(past.members.size() * sizeof(std::uint64_t));
+  for (const std::uint64_t member : past.members) {
+    for (int shift = 0; shift < 64; shift += 8) members.push_back(static_cast<char>(member >> shift & 0xff));
+  }
+  out.string(members);
 }
 
 Past read_past(Reader& in) {
@@ -61,7 +65,17 @@ Past read_past(Reader& in) {
   past.completed_by.value = in.string();
   past.reason = in.string();
   past.ended_at = Instant{in.signed_number()};
-  for (std::uint64_t n = in.count(kListMax); n > 0 && in.ok(); --n) past.members.emplace_back(in.string());
+  const std::string members = in.string();
+  if (members.size() % sizeof(std::uint64_t) != 0) in.fail();
+  past.members.reserve(members.size() / sizeof(std::uint64_t));
+  for (std::size_t i = 0; i + sizeof(std::uint64_t) <= members.size(); i += sizeof(std::uint64_t)) {
+    std::uint64_t member = 0;
+    for (std::size_t n = 0; n < sizeof(std::uint64_t); ++n) {
+      member |= static_cast<std::uint64_t>(static_cast<unsigned char>(members[i + n])) << (8 * n);
+    }
+    if (!past.members.empty() && member <= past.members.back()) in.fail();
+    past.members.push_back(member);
+  }
   return past;
 }
 
@@ -102,6 +116,11 @@ Result<Record> decode(std::string_view bytes) {
                    {{"version", std::to_string(version)}, {"known", std::to_string(kRecordVersion)}});
   }
   if (version == 0) return corrupt("a barrier's record");
+  if (version == 1) {
+    return failure(ErrorCode::kDataLoss, "RECORD_OLDER",
+                   "this barrier was written by a syzygyd of before 0.1.0, whose barriers this program does not read: "
+                   "use a barrier of another name, or begin with an empty store");
+  }
   Record record;
   record.name = in.string();
   record.revision.value = in.number();

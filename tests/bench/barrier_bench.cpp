@@ -1,7 +1,8 @@
 // One barrier, four ways, in turn: how long from the moment at which the last party sends its request to the return of
 // the last party. Every party is a process of its own, connected before the clock starts.
 //
-//   barrier_bench measure --parties N --rounds R --settle-us US KIND=HOST:PORT...   prints one JSON object of samples
+//   barrier_bench measure --parties N --rounds R --settle-us US KIND[:NAME]=HOST:PORT[,HOST:PORT...]...
+//                         prints one JSON object of samples, by NAME; with several addresses the parties take turns
 //   barrier_bench serve-floor FILE N | serve-grpc                                   prints its port, serves until
 //   killed
 //
@@ -182,9 +183,11 @@ class EtcdParty final : public Party {
   std::string skip_;
 };
 
-int be_party(const std::string& kind, const std::string& address, std::uint32_t parties, std::uint32_t index,
+int be_party(const std::string& kind, const std::string& addresses, std::uint32_t parties, std::uint32_t index,
              std::uint32_t seat_index, int parent) {
   end_with_parent(parent);
+  const std::vector<std::string> each = split(addresses);
+  const std::string& address = each[index % each.size()];
   Seat& seat = seat_of(kSeatsFd, seat_index);
   std::unique_ptr<Party> party;
   if (kind == "floor") party = std::make_unique<FloorParty>(address);
@@ -282,11 +285,12 @@ int measure(std::vector<std::string> arguments) {
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_adddup2(&actions, fd, kSeatsFd);
   for (const auto& [kind, address] : kinds) {
-    groups.push_back({kind, groups.size() * parties, {}});
+    const auto colon = kind.find(':');
+    groups.push_back({colon == std::string::npos ? kind : kind.substr(colon + 1), groups.size() * parties, {}});
     for (std::uint32_t i = 0; i < parties; ++i) {
       std::vector<std::string> words = {"barrier_bench",
                                         "party",
-                                        kind,
+                                        kind.substr(0, kind.find(':')),
                                         address,
                                         std::to_string(parties),
                                         std::to_string(i),

@@ -1,10 +1,14 @@
 // Clients that only load a daemon, over gRPC; each prints one line of JSON, or what the runner waits for.
 //
-//   load_bench joins HOST:PORT SECONDS    joins of new parties to 1,000 targets, 256 in flight: how many are
-//   acknowledged load_bench wait HOST:PORT PARTIES     that many parties wait in rounds of ten that lack one, as
-//   `syzygy migrate` does:
-//                                         a connection, a watch and a heartbeat each; prints "ready", waits until
-//                                         killed
+// Where several addresses are given, separated by commas, the parties take turns.
+//
+//   load_bench joins HOST:PORT SECONDS
+//     joins of new parties to 1,000 targets, 256 in flight: how many are acknowledged
+//   load_bench rush HOST:PORT,... PARTIES TARGETS
+//     that many parties join that many targets, all at once
+//   load_bench wait HOST:PORT,... PARTIES EACH
+//     that many parties wait in rounds of EACH that lack one, as `syzygy migrate` does: a connection, a watch and a
+//     heartbeat for every party; prints "ready", waits until killed
 #include <grpcpp/alarm.h>
 #include <grpcpp/create_channel.h>
 
@@ -100,6 +104,41 @@ int joins(const std::string& address, int seconds) {
   return 0;
 }
 
+// ---- rush ----
+
+int rush(const std::vector<std::string>& addresses, int parties, int targets) {
+  constexpr std::size_t kConnections = 8;  // to each address
+  std::vector<std::unique_ptr<v1::Coordinator::Stub>> stubs;
+  for (std::size_t i = 0; i < kConnections * addresses.size(); ++i) {
+    const auto channel = connection_of_its_own(addresses[i % addresses.size()]);
+    if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) {
+      give_up("cannot connect to {}", addresses[i % addresses.size()]);
+    }
+    stubs.push_back(v1::Coordinator::NewStub(channel));
+  }
+  grpc::CompletionQueue queue;
+  for (int n = 0; n < parties; ++n) {
+    auto* join = new Join;
+    const auto request = join_request("bench-rush-" + std::to_string(n % targets), "party-" + std::to_string(n),
+                                      static_cast<std::uint32_t>(parties));
+    join->sent = now_ns();
+    // Those of one target come by way of all daemons.
+    const auto by = static_cast<std::size_t>(n / targets + n) % stubs.size();
+    join->reader = stubs[by]->AsyncJoin(&join->context, request, &queue);
+    join->reader->Finish(&join->response, &join->status, join);
+  }
+  std::vector<std::int64_t> latencies;
+  void* tag = nullptr;
+  bool ok = false;
+  for (int left = parties; left > 0 && queue.Next(&tag, &ok); --left) {
+    const std::unique_ptr<Join> join(static_cast<Join*>(tag));
+    if (!join->status.ok()) give_up("a join failed: {}", join->status.error_message());
+    latencies.push_back(now_ns() - join->sent);
+  }
+  fmt::print("{{\"latencies\": [{}]}}\n", fmt::join(latencies, ","));
+  return 0;
+}
+
 // ---- wait ----
 
 class Waiter;
@@ -117,11 +156,10 @@ struct Timers {
 
 class Waiter {
  public:
-  Waiter(const std::string& address, int number, grpc::CompletionQueue& queue, Timers& timers)
+  Waiter(const std::string& address, int number, int each, grpc::CompletionQueue& queue, Timers& timers)
       : stub_(v1::Coordinator::NewStub(connection_of_its_own(address))), queue_(queue), timers_(timers) {
-    constexpr int kOfOneTarget = 10;
-    target_ = "bench-idle-" + std::to_string(number / kOfOneTarget);
-    request_ = join_request(target_, "party-" + std::to_string(number), kOfOneTarget + 1);
+    target_ = "bench-idle-" + std::to_string(number / each);
+    request_ = join_request(target_, "party-" + std::to_string(number), static_cast<std::uint32_t>(each) + 1);
   }
 
   void start() {
@@ -187,7 +225,7 @@ class Waiter {
   bool waits_ = false;
 };
 
-int wait(const std::string& address, int parties) {
+int wait(const std::vector<std::string>& addresses, int parties, int each) {
   grpc::CompletionQueue queue;
   Timers timers;
   std::vector<std::unique_ptr<Waiter>> waiters;
@@ -208,7 +246,8 @@ int wait(const std::string& address, int parties) {
   // One after another, at a pace at which deployments come: so do their heartbeats.
   constexpr std::chrono::microseconds kApart{2'000};
   for (int i = 0; i < parties; ++i) {
-    waiters.push_back(std::make_unique<Waiter>(address, i, queue, timers));
+    const std::string& address = addresses[static_cast<std::size_t>(i) % addresses.size()];
+    waiters.push_back(std::make_unique<Waiter>(address, i, each, queue, timers));
     waiters.back()->start();
     for (const auto until = Clock::now() + kApart; Clock::now() < until;) turn(until);
   }
@@ -227,6 +266,9 @@ int main(int argc, char** argv) {
   using namespace syzygy::bench;
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words.size() == 3 && words[0] == "joins") return joins(words[1], std::stoi(words[2]));
-  if (words.size() == 3 && words[0] == "wait") return wait(words[1], std::stoi(words[2]));
-  give_up("usage: load_bench joins HOST:PORT SECONDS | wait HOST:PORT PARTIES");
+  if (words.size() == 4 && words[0] == "rush") return rush(split(words[1]), std::stoi(words[2]), std::stoi(words[3]));
+  if (words.size() == 4 && words[0] == "wait") return wait(split(words[1]), std::stoi(words[2]), std::stoi(words[3]));
+  give_up(
+      "usage: load_bench joins HOST:PORT SECONDS | rush HOST:PORT,... PARTIES TARGETS | "
+      "wait HOST:PORT,... PARTIES EACH");
 }

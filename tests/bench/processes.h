@@ -23,8 +23,20 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace syzygy::bench {
+
+// What stands between the commas.
+inline std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> words;
+  for (std::size_t at = 0;;) {
+    const std::size_t comma = list.find(',', at);
+    words.push_back(list.substr(at, comma - at));
+    if (comma == std::string::npos) return words;
+    at = comma + 1;
+  }
+}
 
 template <class... Args>
 [[noreturn]] void give_up(fmt::format_string<Args...> text, Args&&... args) {

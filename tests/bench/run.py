@@ -97,13 +97,13 @@ def listening(port):
 
 
 class Daemon(Process):
-    def __init__(self, bench, name, *more):
+    def __init__(self, bench, name, *more, store=None):
         self.root = bench.directory / name
         self.root.mkdir()
         ports = self.root / "ports"
         self.log = open(self.root / "log", "w")
         super().__init__(bench.build / "daemon/syzygyd", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--store",
-                         f"sqlite:{self.root}/state", "--port-file", ports, *more, stderr=self.log)
+                         store or f"sqlite:{self.root}/state", "--port-file", ports, *more, stderr=self.log)
         until(lambda: ports.exists() or self.child.poll() is not None, "syzygyd starts")
         if not ports.exists():
             raise Failed((self.root / "log").read_text())
@@ -127,6 +127,11 @@ class Daemon(Process):
         found = re.search(rf"^{name} (\S+)$", self.get("/metrics"), re.M)
         return float(found.group(1)) if found else 0.0
 
+    def attempts(self):
+        """How many commands were answered after at most so many attempts at their commit."""
+        found = re.findall(r'^syzygy_commit_attempts_bucket\{le="([^"]+)"\} (\S+)$', self.get("/metrics"), re.M)
+        return {float(bound): float(count) for bound, count in found}
+
     def settle(self):
         """Until it has had next to nothing to do for half a second: what came has been dealt with."""
         def rests():
@@ -145,16 +150,21 @@ class Daemon(Process):
 
 
 class Etcd(Process):
-    def __init__(self, bench, name):
+    def __init__(self, bench, name, peer=None, cluster=None):
         self.root = bench.directory / name
-        self.port, peer = free_port(), free_port()
+        self.port, peer = free_port(), peer or free_port()
         self.log = open(bench.directory / (name + ".log"), "w")
-        super().__init__("etcd", "--name", "one", "--data-dir", self.root, "--log-level", "error",
+        super().__init__("etcd", "--name", name, "--data-dir", self.root, "--log-level", "error",
                          "--listen-client-urls", f"http://127.0.0.1:{self.port}",
                          "--advertise-client-urls", f"http://127.0.0.1:{self.port}",
                          "--listen-peer-urls", f"http://127.0.0.1:{peer}",
                          "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-                         "--initial-cluster", f"one=http://127.0.0.1:{peer}", stdout=self.log, stderr=self.log)
+                         "--initial-cluster", cluster or f"{name}=http://127.0.0.1:{peer}", stdout=self.log,
+                         stderr=self.log)
+        if cluster is None:
+            self.ready()
+
+    def ready(self):
         until(lambda: listening(self.port) and self.healthy(), "etcd starts")
 
     def healthy(self):
@@ -200,6 +210,45 @@ class Postgres:
     def __exit__(self, *_):
         self.run("pg_ctl", "-D", self.root, "-m", "immediate", "-s", "stop")
         shutil.rmtree(self.root)
+
+
+    def figure(self, query):
+        done = subprocess.run([self.bin / "psql", "-X", "-A", "-t", "-c", query, self.url], env=environment(),
+                              stdout=subprocess.PIPE, check=True)
+        return int(done.stdout)
+
+    def calls(self):
+        """How many statements were committed: every one that a daemon sends is a transaction of its own."""
+        return self.figure("select sum(xact_commit + xact_rollback) from pg_stat_database")
+
+
+class Redis(Process):
+    """A server of our own that writes every commit to its disk before it answers."""
+
+    def __init__(self, bench):
+        self.root = bench.directory / "redis"
+        self.root.mkdir()
+        self.port = free_port()
+        super().__init__("redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.root, "--save", "",
+                         "--appendonly", "yes", "--appendfsync", "always", stdout=subprocess.DEVNULL)
+        self.url = f"redis://127.0.0.1:{self.port}/"
+        until(lambda: listening(self.port), "redis-server starts")
+
+    def __exit__(self, *_):
+        super().__exit__()
+        shutil.rmtree(self.root)
+
+    def calls(self):
+        """How often it has read something from a connection: a round trip each, also of several commands at once."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(b"*2\r\n$4\r\nINFO\r\n$5\r\nstats\r\n")
+            said = b""
+            while b"total_reads_processed:" not in said or not said.endswith(b"\r\n"):
+                said += connection.recv(65536)
+        return int(re.search(rb"total_reads_processed:(\d+)", said).group(1))
+
+
+STORES = {"Redis, AOF always": Redis, "PostgreSQL": Postgres}
 
 
 class Bench:
@@ -312,6 +361,86 @@ class Bench:
         self.line(f"{count:,} waiters, memory of each: {name}", f"{each / 1000:.1f} kB", "", f"≤ {kilobytes} kB",
                   each <= kilobytes * 1000)
 
+    def replicas(self, stack, kind):
+        """A server of that kind, and three daemons on it."""
+        store = stack.enter_context(STORES[kind](self))
+        return store, [stack.enter_context(Daemon(self, f"replica-{n}", store=store.url)) for n in range(3)]
+
+    def replicated_barrier(self, parties, rounds):
+        """Each party by way of another daemon; etcd's by way of another member."""
+        with contextlib.ExitStack() as stack:
+            addresses = {}
+            for kind, name in (("Redis, AOF always", "redis"), ("PostgreSQL", "postgres")):
+                store = stack.enter_context(STORES[kind](self))
+                daemons = [stack.enter_context(Daemon(self, f"{name}-{n}", store=store.url)) for n in range(3)]
+                addresses[f"syzygy:{name}"] = ",".join(daemon.grpc for daemon in daemons)
+                if name == "postgres":
+                    counted = daemons
+            one = stack.enter_context(Etcd(self, "alone"))
+            addresses["etcd:etcd1"] = f"127.0.0.1:{one.port}"
+            peers = [free_port() for _ in range(3)]
+            cluster = ",".join(f"member{n}=http://127.0.0.1:{peer}" for n, peer in enumerate(peers))
+            members = [stack.enter_context(Etcd(self, f"member{n}", peer, cluster)) for n, peer in enumerate(peers)]
+            for member in members:
+                member.ready()
+            addresses["etcd:etcd3"] = ",".join(f"127.0.0.1:{member.port}" for member in members)
+            before = sum(daemon.metric("syzygy_commits_total") for daemon in counted)
+            done = subprocess.run(
+                [self.program("barrier_bench"), "measure", "--parties", str(parties), "--rounds", str(self.times(rounds)),
+                 "--settle-us", str(8_000 + 600 * parties), *(f"{kind}={where}" for kind, where in addresses.items())],
+                env=environment(), stdout=subprocess.PIPE, check=False)
+            commits = sum(daemon.metric("syzygy_commits_total") for daemon in counted) - before
+        if done.returncode != 0:
+            raise Failed("barrier_bench failed")
+        samples = json.loads(done.stdout)
+        self.raw[f"replicas barrier {parties}"] = samples | {"commits": commits}
+        for kind, what in (("etcd1", "etcd, one member"), ("etcd3", "etcd, three members")):
+            self.line(f"barrier of {parties}: {what}", *(ms(percentile(samples[kind], share)) for share in (50, 99)))
+        for kind, what in (("redis", "Redis, AOF always"), ("postgres", "PostgreSQL")):
+            met = all(percentile(samples[kind], share) <= percentile(samples["etcd3"], share) for share in (50, 99))
+            self.line(f"barrier of {parties} through three daemons on {what}",
+                      *(ms(percentile(samples[kind], share)) for share in (50, 99)), "etcd's of three members", met)
+        total = self.times(rounds) + max(3, self.times(rounds) // 20)
+        self.line(f"commits for each of these barriers of {parties}, PostgreSQL", f"{commits / total:.1f}")
+
+    def contention(self):
+        for kind in STORES:
+            with contextlib.ExitStack() as stack:
+                _, daemons = self.replicas(stack, kind)
+                done = subprocess.run([self.program("load_bench"), "rush", ",".join(d.grpc for d in daemons), "1000", "100"],
+                                      env=environment(), stdout=subprocess.PIPE, check=False)
+                if done.returncode != 0:
+                    raise Failed("load_bench failed")
+                counts = [daemon.attempts() for daemon in daemons]
+            latencies = json.loads(done.stdout)["latencies"]
+            total = {bound: sum(each[bound] for each in counts) for bound in counts[0]}
+            most = min(bound for bound, count in total.items() if count >= 0.99 * max(total.values()))
+            self.raw[f"contention {kind}"] = {"latencies": latencies, "attempts": {str(k): v for k, v in total.items()}}
+            self.line(f"1,000 parties join 100 targets at once through three daemons on {kind}: attempts at a commit",
+                      f"{total[1.0] / max(total.values()):.0%} at the first", f"p99 {most:.0f}", "p99 ≤ 5", most <= 5)
+
+    def waiting(self):
+        parties, seconds = 999, 10 if self.quick else 28  # about six periods of the heartbeats
+        for kind in STORES:
+            with contextlib.ExitStack() as stack:
+                store, daemons = self.replicas(stack, kind)
+                load = stack.enter_context(Process(self.program("load_bench"), "wait", ",".join(d.grpc for d in daemons),
+                                                   parties, parties, stdout=subprocess.PIPE))
+                if load.line() != "ready":
+                    raise Failed("load_bench failed")
+                time.sleep(6 if self.quick else 12)
+                renewed = [sum(daemon.metric("syzygy_renewals_total") for daemon in daemons)]
+                before, began = store.calls(), time.monotonic()
+                time.sleep(seconds)
+                calls, wall = store.calls() - before - 1, time.monotonic() - began  # one is the counting itself
+                renewed.append(sum(daemon.metric("syzygy_renewals_total") for daemon in daemons))
+                if load.child.poll() is not None:
+                    raise Failed("load_bench ended")
+            rate = calls / wall
+            self.raw[f"waiting {kind}"] = {"calls_per_second": rate, "seconds": wall}
+            self.line(f"{parties} parties of one target wait through three daemons on {kind}: calls of the store",
+                      f"{rate:.1f} /s", f"{(renewed[1] - renewed[0]) / wall:.0f} heartbeats /s", "< 10 /s", rate < 10)
+
     def joins(self):
         with Daemon(self, "joins") as daemon:
             done = subprocess.run([self.program("load_bench"), "joins", daemon.grpc, "1" if self.quick else "5"],
@@ -355,7 +484,7 @@ class Bench:
 
     def idle(self):
         parties, seconds = 1_000, 5 if self.quick else 30
-        with Daemon(self, "idle") as daemon, Process(self.program("load_bench"), "wait", daemon.grpc, parties,
+        with Daemon(self, "idle") as daemon, Process(self.program("load_bench"), "wait", daemon.grpc, parties, 10,
                                                      stdout=subprocess.PIPE) as load:
             if load.line() != "ready":
                 raise Failed("load_bench failed")
@@ -403,6 +532,9 @@ class Bench:
             "migrate": self.migrate,
             "lint": self.lint,
             "idle": self.idle,
+            "replicas barrier 3": lambda: self.replicated_barrier(3, 200),
+            "replicas contention": self.contention,
+            "replicas waiting": self.waiting,
         }
 
 

@@ -355,9 +355,29 @@ TEST(Barrier, BytesThatAreNoRecordAreRefused) {
   }
   EXPECT_EQ(decode(bytes + "x").error().reason, "RECORD_CORRUPT");
   std::string newer = bytes;
-  newer[0] = 2;
+  newer[0] = 3;
   EXPECT_EQ(decode(newer).error().reason, "RECORD_NEWER");
   EXPECT_EQ(decode(newer).error().code, ErrorCode::kDataLoss);
+  std::string older = bytes;
+  older[0] = 1;
+  EXPECT_EQ(decode(older).error().reason, "RECORD_OLDER");
+}
+
+// A barrier that is used again and again: its record must not grow with the names of those who were in it.
+TEST(Barrier, AnEnteringOfAnEarlierGenerationIsKnownAgain) {
+  Transcript t;
+  for (int generation = 1; generation <= 16; ++generation) {
+    const std::string n = std::to_string(generation);
+    t.enter("eu", "an-incarnation-with-a-long-name-of-eu-" + n, 2);
+    EXPECT_EQ(told(t.enter("us", "an-incarnation-with-a-long-name-of-us-" + n, 2)), n + " open 2/2*");
+  }
+  EXPECT_EQ(told(t.enter("ap", "somebody-new", 2)), "17 waiting 1/2");
+  for (int generation = 1; generation <= 16; ++generation) {
+    const std::string n = std::to_string(generation);
+    EXPECT_EQ(told(t.enter("eu", "an-incarnation-with-a-long-name-of-eu-" + n, 2)), n + " open 2/2");
+    EXPECT_EQ(told(t.enter("us", "an-incarnation-with-a-long-name-of-us-" + n, 2)), n + " open 2/2*");
+  }
+  EXPECT_LT(encode(t.record).size(), 2'500u);
 }
 
 TEST(Barrier, CommandsGoThroughTheirBytes) {

@@ -30,7 +30,8 @@ template <class T>
 std::optional<std::string> again(const Result<T>& decoded) {
   if (decoded) return encode(*decoded);
   EXPECT_EQ(decoded.error().code, ErrorCode::kDataLoss);
-  EXPECT_TRUE(decoded.error().reason == "RECORD_CORRUPT" || decoded.error().reason == "RECORD_NEWER");
+  EXPECT_TRUE(decoded.error().reason == "RECORD_CORRUPT" || decoded.error().reason == "RECORD_NEWER" ||
+              decoded.error().reason == "RECORD_OLDER");
   EXPECT_FALSE(decoded.error().message.empty());
   return std::nullopt;
 }

@@ -68,6 +68,10 @@ void engine_families(Families& out, const engine::Stats& s, const engine::Health
   for (const std::uint64_t micros : engine::kCommitMicrosBuckets) bounds.push_back(static_cast<double>(micros) / 1e6);
   out.histogram("syzygy_commit_duration_seconds", "How long a commit of the store took.", bounds,
                 s.commit_micros_histogram, static_cast<double>(s.commit_micros_sum) / 1e6);
+  std::vector<double> attempts;
+  for (const std::uint64_t bound : engine::kAttemptsBuckets) attempts.push_back(static_cast<double>(bound));
+  out.histogram("syzygy_commit_attempts", "How often a command was tried on its record until its commit succeeded.",
+                attempts, s.attempts_histogram, static_cast<double>(s.attempts_sum));
   out.counter("syzygy_committed_records_total", "Records written by those commits.", s.committed_records);
   out.counter("syzygy_commit_conflicts_total", "Records that another daemon had moved first.", s.conflicts);
   out.counter("syzygy_commits_unknown_total", "Commits whose fate was not known at once.", s.unknown_commits);
