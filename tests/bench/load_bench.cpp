@@ -178,16 +178,18 @@ class Waiter {
     renewing_->Finish(&renewed_, &status_, &on_renewed_);
   }
 
+  // Not before all have joined: what is measured is how they wait, and each join is news for everybody who watches.
+  void watch() {
+    v1::WatchTargetRequest request;
+    request.set_target(target_);
+    watch_ = stub_->AsyncWatchTarget(&watch_context_, request, &queue_, &on_watching_);
+  }
+
   [[nodiscard]] bool waits() const { return waits_; }
 
  private:
   void joined(bool /*ok*/) {
     if (!status_.ok()) give_up("a join failed: {}", status_.error_message());
-    v1::WatchTargetRequest watch;
-    watch.set_target(target_);
-    watch.set_epoch(joined_.target().epoch());
-    watch.set_revision(joined_.target().revision());
-    watch_ = stub_->AsyncWatchTarget(&watch_context_, watch, &queue_, &on_watching_);
     again_after(joined_.renew_after());
     waits_ = true;
   }
@@ -253,6 +255,10 @@ int wait(const std::vector<std::string>& addresses, int parties, int each) {
   }
   while (!std::ranges::all_of(waiters, [](const auto& waiter) { return waiter->waits(); })) {
     turn(Clock::now() + std::chrono::milliseconds(10));
+  }
+  for (const auto& waiter : waiters) {
+    waiter->watch();
+    for (const auto until = Clock::now() + kApart; Clock::now() < until;) turn(until);
   }
   fmt::print("ready\n");
   std::fflush(stdout);
