@@ -1,5 +1,8 @@
 """Bad input of every kind: one clear line that names the thing, an exit code of its own, and nothing else breaks."""
 
+import concurrent.futures
+import http.client
+import json
 import os
 import random
 import re
@@ -8,10 +11,11 @@ import socket
 import subprocess
 import threading
 import unittest
+from typing import Any, Tuple
 
 from .support.daemon import Daemon
 from .support.processes import ScratchDirectory
-from .support.site import PARTIES, CliTest, Ended, nobody, syzygy
+from .support.site import PARTIES, CliTest, Ended, Site, nobody, syzygy
 
 USERS = "CREATE TABLE users (id int);"
 
@@ -46,6 +50,56 @@ class BadInput(CliTest):
         os.mkdir(site.dir)
         site.write(m0001_users=USERS, m0001_other=USERS)
         self.refused(site.alone(), 65, "0001_users.sql", "0001_other.sql")
+
+    def test_what_cannot_be_read(self) -> None:
+        site = self.site(m0001_users=USERS)
+        os.chmod(site.scratch.path, 0o755)
+        site.database = "sqlite:///tmp/never-made.db"
+
+        def unprivileged() -> Ended:
+            # Root reads all: then as somebody who may not.
+            away = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"] if os.getuid() == 0 else []
+            done = subprocess.run([*away, os.environ["SYZYGY"], *site.migrate("eu-west", quorum=1)], capture_output=True, text=True, timeout=60, cwd="/")
+            return Ended(done.returncode, done.stdout, done.stderr)
+
+        file = os.path.join(site.dir, "0001_users.sql")
+        os.chmod(file, 0)
+        self.refused(unprivileged(), 65, file, "ermission")
+        os.chmod(site.dir, 0)
+        self.addCleanup(os.chmod, site.dir, 0o755)
+        self.refused(unprivileged(), 65, site.dir, "ermission")
+
+    def test_more_parties_than_there_may_be(self) -> None:
+        site = self.site(m0001_users=USERS)
+        self.refused(syzygy(*site.migrate("eu-west", quorum=1001)), 2, "1000", "quorum")
+        host, port = self.daemon.http.rsplit(":", 1)
+        joined = {"plan": {"stage": "STAGE_ALL", "steps": [{"id": "0001", "stage": "STAGE_PRE_DEPLOY", "content": "00" * 32}]}, "quorum": {"parties": 1000}, "timeout": "600s", "lease": "60s"}
+        local = threading.local()
+
+        def join(number: int) -> Tuple[int, Any]:
+            if not hasattr(local, "web"):
+                local.web = http.client.HTTPConnection(host, int(port), timeout=60)
+                self.addCleanup(local.web.close)
+            local.web.request("POST", f"/v1/targets/{site.target}-crowd/join", json.dumps({**joined, "party": f"party-{number}", "voterOnly": True}),
+                              {"Content-Type": "application/json", "Idempotency-Key": f"process-{number}"})  # fmt: skip
+            answer = local.web.getresponse()
+            return answer.status, json.loads(answer.read())
+
+        with concurrent.futures.ThreadPoolExecutor(50) as together:
+            self.assertEqual({status for status, _ in together.map(join, range(1000))}, {200})
+        status, said = join(1000)
+        self.assertEqual((status, said["reason"]), (429, "PARTIES_LIMIT"), said)
+        self.assertIn("1000", said["detail"])
+        self.assertEqual(join(7)[0], 200, "who is here already may ask again")
+        small = Daemon("--parties-max", "2")
+        self.addCleanup(small.close)
+        crowd = Site(small)
+        self.addCleanup(crowd.close)
+        crowd.write(m0001_users=USERS)
+        for party in PARTIES[:2]:
+            crowd.start(*crowd.migrate(party, "--voter-only", quorum=2), name=party)
+        crowd.until("2 of 2")
+        self.refused(syzygy(*crowd.migrate(PARTIES[2], quorum=2)), 75, "parties")
 
     def test_databases(self) -> None:
         site = self.site(m0001_users=USERS)

@@ -1,12 +1,14 @@
 """`syzygy doctor`: each of the things that usually go wrong is broken once; it names the cause and the next command."""
 
+import glob
 import json
 import os
 import subprocess
 import unittest
-from typing import Dict
+from typing import Dict, List
 
 from .support.daemon import Daemon
+from .support.postgres import Postgres
 from .support.processes import ScratchDirectory
 from .support.site import CliTest, Site, nobody, syzygy
 
@@ -71,6 +73,70 @@ class Doctor(CliTest):
         self.assertEqual(site.alone().code, 0)
         site.write(m0001_users="CREATE TABLE users (id bigint);")
         self.assertIn("0001_users.sql", self.look(site)["history"])
+
+    def test_the_directory_is_an_older_images(self) -> None:
+        site = self.site(m0001_users=USERS, m0002_more="CREATE TABLE more (id int);")
+        self.assertEqual(site.alone().code, 0)
+        os.remove(os.path.join(site.dir, "0002_more.sql"))
+        self.assertIn("0002", self.look(site)["history"])
+
+    def test_the_directory_is_missing_or_ambiguous(self) -> None:
+        site = self.site(m0001_users=USERS, m0001_other=USERS)
+        self.assertIn("0001_other.sql", self.look(site)["migrations"])
+        site.dir += "-not"
+        self.assertIn(site.dir, self.look(site)["migrations"])
+
+    def test_the_database_does_not_answer(self) -> None:
+        site = self.site(True, m0001_users=USERS)
+        right, site.database = site.database, f"postgresql://postgres:hunter2@{nobody()}/orders"
+        said = str(self.look(site))
+        self.assertIn("127.0.0.1", said)
+        self.assertNotIn("hunter2", said)
+        site.database = right + "_not"
+        self.assertIn("does not exist", self.look(site)["database"])
+
+    def test_the_role_lacks_rights(self) -> None:
+        site = self.site(True, m0001_users=USERS)
+        name = site.database.rsplit("/", 1)[1]
+        with self.postgres.connect(name) as connection:
+            connection.execute("CREATE ROLE nobody_special LOGIN")
+            site.database = site.database.replace("postgres@", "nobody_special@")
+            for _ in range(4):  # each command that it prints mends what it names, as it stands
+                wrong = self.look(site)
+                if not wrong:
+                    break
+                self.assertTrue(all("nobody_special" in cause for cause in wrong.values()), wrong)
+                for command in self.commands(site):
+                    connection.execute(command)  # type: ignore[call-overload]
+            self.assertEqual(self.look(site), {})
+        self.assertEqual(site.alone().code, 0)
+
+    def commands(self, site: Site) -> List[str]:
+        run = syzygy("doctor", "--target", site.target, "--database", site.database, "--dir", site.dir, "--daemon", self.daemon.grpc, "--output", "json")
+        return [finding["next"].split("  --")[0] for finding in json.loads(run.out)["findings"] if not finding["ok"]]
+
+    def test_a_clock_is_wrong(self) -> None:
+        # The server's clock alone is moved: it is the database's, and as the daemon's store the daemon's as well.
+        late = Postgres(LD_PRELOAD=glob.glob("/usr/lib/*/faketime/libfaketime.so.1")[0], FAKETIME="-1h", FAKETIME_DONT_FAKE_MONOTONIC="1")
+        self.addCleanup(late.close)
+        late.create_database("store")
+        daemon = Daemon(store=f"postgresql://postgres@127.0.0.1:{late.port}/store")
+        self.addCleanup(daemon.close)
+        site = self.site(True, m0001_users=USERS)
+        site.daemon = daemon
+        self.assertEqual(site.alone().code, 0)
+        self.assertRegex(self.look(site, daemon=daemon.grpc)["clock"], "differ by 3[56]")
+        late.create_database("orders")
+        site.database = f"postgresql://postgres@127.0.0.1:{late.port}/orders"
+        self.assertRegex(self.look(site)["server clock"], "differ by 3[56]")
+
+    def test_text_for_people(self) -> None:
+        address = nobody()
+        run = syzygy("doctor", "--daemon", address)
+        self.assertEqual(run.code, 1, run.err)
+        lines = run.out.splitlines()
+        where = next(i for i, line in enumerate(lines) if line.startswith(f"look  daemon {address}: "))
+        self.assertRegex(lines[where + 1], r"^      next: \S")
 
 
 if __name__ == "__main__":

@@ -218,7 +218,7 @@ class Alone(CliTest):
     def test_the_daemon_is_down(self) -> None:
         site = self.site(m0001_users=USERS, m0002_drop="DROP TABLE users;")
         down = ["migrate", "--target", site.target, "--party", "eu-west", "--quorum", "3", "--database", site.database, "--dir", site.dir,
-                "--daemon", nobody(), "--connect-timeout", "1s"]  # fmt: skip
+                "--daemon", nobody(), "--connect-timeout", "300ms"]  # fmt: skip
         run = syzygy(*down, seconds=20)
         self.assertEqual(run.code, 69, run.err)
         self.assertEqual(syzygy(*down, "--break-glass").code, 2)

@@ -39,6 +39,35 @@ class Operators(CliTest):
         self.assertIn("excused: ap-south", self.done(site, "target", "excuse", site.target, "ap-south", "--for", "2h", "--reason", "region down"))
         self.assertEqual([run.wait() for run in runs], [0, 0], site.said())
 
+    def test_an_excuse_is_ended(self) -> None:
+        site = self.site(m0001_users=USERS)
+        excuse = ("target", "excuse", site.target, "ap-south")
+        self.done(site, "target", "set", site.target, "--expect", ",".join(PARTIES), "--reason", "roster")
+        self.done(site, *excuse, "--for", "2h", "--reason", "region down")
+        runs = [site.start(*site.migrate("eu-west", quorum=None), name="eu-west")]
+        site.until("1 of 2 here")
+        self.assertNotIn("excused: ap-south", self.done(site, *excuse, "--end", "--reason", "it is back"))
+        site.until("1 of 3 here")
+        runs.append(site.start(*site.migrate("us-east", quorum=None), name="us-east"))
+        site.until("2 of 3 here")
+        runs.append(site.start(*site.migrate("ap-south", quorum=None), name="ap-south"))
+        self.assertEqual([run.wait() for run in runs], [0, 0, 0], site.said())
+        history = self.done(site, "history", "--target", site.target)
+        for words in ("region down", "ap-south is excused no longer"):
+            self.assertIn(words, history)
+        for wrong in (("--end", "--for", "2h"), ()):
+            both = self.operate(site, *excuse, *wrong, "--reason", "x")
+            self.assertEqual(both.code, 2, both.err)
+
+    def test_an_excuse_runs_out(self) -> None:
+        site = self.site(m0001_users=USERS)
+        self.done(site, "target", "set", site.target, "--quorum", "2", "--reason", "two clusters")
+        self.done(site, "target", "excuse", site.target, "us-east", "--for", "1s", "--reason", "restarting")
+        wait_until("it is over", lambda: "excused" not in site.status())
+        run = syzygy(*site.migrate("eu-west", "--timeout", "300ms", quorum=None))
+        self.assertEqual(run.code, 81, run.err)
+        self.assertIn("1 of 2 here", run.err)
+
     def test_a_process_is_taken_out(self) -> None:
         site = self.site(m0001_users=USERS)
         run = site.start(*site.migrate("eu-west"), name="eu-west")

@@ -6,10 +6,12 @@ Run by ctest (e2e_docs) through in_venv.py. $SYZYGYD and $SYZYGY name the binari
 import glob
 import os
 import re
+import subprocess
 import unittest
 from typing import Dict, Set
 
 from tests.e2e.support.cli import all_flags_of_syzygy, commands_of, flags_in, help_of
+from tests.e2e.support.processes import ScratchDirectory, free_port
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -52,6 +54,27 @@ class DocsTest(unittest.TestCase):
         in_table = set(re.findall(r"^\| ([0-9]+|128\+n) \|", table, re.MULTILINE))
         in_help = set(re.findall(r"(?:^|[;:\s])([0-9]+|128\+n) ", " " + listed))
         self.assertEqual(in_table, in_help)
+
+    def test_what_the_readme_does_in_an_empty_directory(self) -> None:
+        text = pages()[os.path.join(ROOT, "README.md")]
+        block = text.split("in an empty directory:\n\n```\n")[1].split("```")[0]
+        self.assertIn("--watch", block)
+        # Whoever watches ends it by hand; here the three are waited for.
+        script = "\n".join("for job in $(jobs -p | tail -n +2); do wait $job || exit; done" if "--watch" in line else line for line in block.splitlines())
+        scratch = ScratchDirectory("readme")
+        self.addCleanup(scratch.close)
+        here = os.path.join(scratch.path, "empty")
+        os.mkdir(here)
+        for name in ("SYZYGY", "SYZYGYD"):
+            os.symlink(os.environ[name], os.path.join(scratch.path, name.lower()))
+        http, grpc = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        env = {**os.environ, "PATH": f"{scratch.path}:{os.environ['PATH']}", "SYZYGY_HTTP": http, "SYZYGY_GRPC": grpc, "SYZYGY_DAEMON": grpc}
+        run = subprocess.Popen(["bash", "-c", f"set -m; trap 'kill %1; wait %1' EXIT\n{script}\n"], cwd=here, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+        said, _ = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 0, said)
+        self.assertEqual(said.count("applied 0001_users"), 1, said)
+        self.assertEqual(said.count("1 step\n"), 3, said)
+        self.assertRegex(said, r"up    0001 ")
 
     def test_every_link_leads_somewhere(self) -> None:
         for path, text in pages().items():

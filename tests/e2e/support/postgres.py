@@ -13,9 +13,10 @@ from .processes import Process, ScratchDirectory, free_port, listens, wait_until
 
 
 class Postgres:
-    """Starts at construction; the superuser is `postgres`, without a password. close() ends it."""
+    """Starts at construction; the superuser is `postgres`, without a password. `env` is added to the server's. close() ends it."""
 
-    def __init__(self, connections: int = 100) -> None:
+    def __init__(self, connections: int = 100, **env: str) -> None:
+        self._env = [f"{name}={value}" for name, value in env.items()]
         self._directory = ScratchDirectory("postgres")
         self._connections = connections
         try:
@@ -44,11 +45,11 @@ class Postgres:
 
     def _serve(self, binaries: str, data: str) -> Process:
         settings: List[str] = []
-        for setting in ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=127.0.0.1",
+        for setting in ("fsync=off", "full_page_writes=off", "listen_addresses=127.0.0.1",
                         "unix_socket_directories=", f"port={self.port}", f"max_connections={self._connections}", "shared_buffers=16MB"):  # fmt: skip
             settings += ["-c", setting]
         log = os.path.join(self._directory.path, "log")
-        return Process([os.path.join(binaries, "postgres"), "-D", data, *settings], log, user=self._user)
+        return Process(["env", *self._env, os.path.join(binaries, "postgres"), "-D", data, *settings], log, user=self._user)
 
     def _answers(self) -> bool:
         try:

@@ -98,17 +98,24 @@ class Site:
 
 
 class CliTest(unittest.TestCase):
-    """With a daemon and a PostgreSQL that its cases share; each has sites of its own."""
+    """With a daemon and a PostgreSQL that the cases of a module share; each has sites of its own."""
 
     daemon: Daemon
     postgres: Postgres
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.postgres = Postgres()
-        cls.addClassCleanup(cls.postgres.close)
-        cls.daemon = Daemon("--kill-after", "500ms", "--lock-delay", "1s", "--decline", "500ms")
-        cls.addClassCleanup(cls.daemon.close)
+        # One pair for all classes of a module: a PostgreSQL takes longer to start than most cases take.
+        if "daemon" not in vars(CliTest):
+            CliTest.postgres = Postgres()
+            unittest.addModuleCleanup(CliTest._stop, "postgres")
+            CliTest.daemon = Daemon("--kill-after", "500ms", "--lock-delay", "1s", "--decline", "500ms")
+            unittest.addModuleCleanup(CliTest._stop, "daemon")
+
+    @classmethod
+    def _stop(cls, name: str) -> None:
+        vars(cls)[name].close()
+        delattr(cls, name)
 
     def site(self, postgres: bool = False, target: str = "", **files: str) -> Site:
         site = Site(self.daemon, self.postgres if postgres else None, target)
