@@ -173,7 +173,7 @@ void add_round(Flags& flags, Settings& s) {
 }
 void add_database(Flags& flags, Settings& s) {
   flags.text("--database", s.database, "postgresql://user@host/db or sqlite:///path/file.db");
-  flags.text("--application", s.application, "Which application's schema in that database")->capture_default_str();
+  flags.text("--application,--app", s.application, "Which application's schema in that database")->capture_default_str();
 }
 void add_directory(Flags& flags, Settings& s) {
   flags.text("--dir", s.dir, "The migrations directory");

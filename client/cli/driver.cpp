@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "base/kill_point.h"
 #include "base/name.h"
@@ -54,6 +55,7 @@ struct Way {
   std::optional<RunReported> reported;  // of this process's own run
   std::optional<Ended> ended;
   int left_on = 0;            // the signal that ended this process's own run before it was done
+  bool bound = false;         // the target knows its name
   std::string dissolved_why;  // only the event tells
 
   void show(const happening::View& view, const RoundId& round_id) const {
@@ -65,7 +67,16 @@ struct Way {
     narrator.now(round_line(*view, *round));
   }
 
+  void leave_because(const Error& error) {
+    static_cast<void>(session.leave(error.reason, false, std::nullopt));
+    ended = of_error(error, "refused");
+    ended->exit_code = plan_exit_code(error);
+  }
+
   void on(const happening::Changed& changed) {
+    if (!changed.round.empty() && !std::exchange(bound, true)) {
+      if (const auto error = runner.joined()) return leave_because(*error);
+    }
     for (const auto& event : changed.events) {
       if (!event.round_id().empty() && event.round_id() != changed.round.value) continue;
       if (event.kind() == v1::EVENT_KIND_ROUND_MOVED && event.state_to() == v1::ROUND_STATE_DISSOLVED)
@@ -114,6 +125,7 @@ struct Way {
       narrator.warn("the claim could not be confirmed: " + answer.error().message);
       return;
     }
+    if (const auto error = runner.barred()) return leave_because(*error);
     SYZYGY_KILL_POINT("applier.after_confirm");
     if (answer->verdict() != v1::VERDICT_PROCEED) return;
     const RunEnd end = runner.run(elected.round, elected.token, answer->from_step());
@@ -235,7 +247,7 @@ SessionOptions session_options(const Settings& settings) {
 }
 
 Ended drive(Session& session, Runner& runner, Narrator& narrator, const Settings& settings) {
-  Way way{session, runner, narrator, settings, std::nullopt, std::nullopt, 0, {}};
+  Way way{session, runner, narrator, settings, std::nullopt, std::nullopt, 0, false, {}};
   while (!way.ended) {
     const auto happened = session.next(BootClock::now() + kTick);
     narrator.tick();

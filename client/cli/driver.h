@@ -40,6 +40,10 @@ class Runner {
   // Claims the fence with the token and compares. May take long (an old applier's session): tells the session's
   // progress.
   virtual Claimed claim(const happening::Elected& elected) = 0;
+  // The daemon has accepted this target's name for the database that was read. An error ends this process.
+  virtual std::optional<Error> joined() = 0;
+  // Why this process must not be elected again after its claim: the session is left, and this is the end.
+  [[nodiscard]] virtual std::optional<Error> barred() const = 0;
   virtual RunEnd run(const v1::Round& round, Token token, std::size_t from_step) = 0;
 };
 

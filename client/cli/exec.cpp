@@ -40,10 +40,16 @@ class ExecRunner : public Runner {
     if (!snapshot) return std::unexpected(snapshot.error());
     auto identity = target_->identity();
     if (!identity) return std::unexpected(identity.error());
+    if (auto refusal = migration::refuses_other_name(target_->describe(), target_options(s), identity->target)) {
+      return std::unexpected(*refusal);
+    }
     pending.binding = binding_of(*identity, s.application);
     pending.snapshot = snapshot_of(*snapshot, {}, std::nullopt);
     return pending;
   }
+
+  std::optional<Error> joined() override { return target_ == nullptr ? std::nullopt : bind(*target_); }
+  [[nodiscard]] std::optional<Error> barred() const override { return barred_; }
 
   Claimed claim(const happening::Elected& elected) override {
     Claimed claimed;
@@ -56,6 +62,7 @@ class ExecRunner : public Runner {
     request.fenced = false;
     auto result = target_->claim(request, [&](const migration::Progress& p) { tell(p.text); }, {});
     if (const Error* error = std::get_if<Error>(&result)) {
+      if (error->reason == "TARGET_NAME_DIFFERS") barred_ = *error;
       claimed.claim = v1::ConfirmRequest::CLAIM_DECLINED;
       claimed.reason = error->message;
     } else if (const auto* refused = std::get_if<migration::ClaimRefused>(&result)) {
@@ -176,6 +183,7 @@ class ExecRunner : public Runner {
   const Context& context_;
   std::unique_ptr<migration::Target> target_;
   Session* session_ = nullptr;
+  std::optional<Error> barred_;
 };
 
 }  // namespace

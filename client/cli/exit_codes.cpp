@@ -5,7 +5,8 @@
 namespace syzygy::cli {
 
 int exit_code(const Error& error) {
-  if (error.reason == "QUORUM_MISMATCH" || error.reason == "TARGET_MISMATCH" || error.reason == "NAME_BOUND")
+  if (error.reason == "QUORUM_MISMATCH" || error.reason == "TARGET_MISMATCH" || error.reason == "NAME_BOUND" ||
+      error.reason == "TARGET_NAME_DIFFERS")
     return kExitDisagree;
   if (error.reason == "QUORUM_MISSING") return kExitUsage;
   switch (error.code) {
@@ -34,6 +35,7 @@ int exit_code(const Error& error) {
 }
 
 int plan_exit_code(const Error& error) {
+  if (error.reason == "TARGET_NAME_DIFFERS") return kExitDisagree;
   return std::string_view(error.reason).starts_with("DATABASE_") ? kExitDatabase : kExitPlan;
 }
 

@@ -38,6 +38,9 @@ class NativeRunner : public Runner {
     return pending;
   }
 
+  std::optional<Error> joined() override { return bind(migrations_.target()); }
+  [[nodiscard]] std::optional<Error> barred() const override { return barred_; }
+
   Claimed claim(const happening::Elected& elected) override {
     Claimed claimed;
     const auto decline = [&](std::string why) {
@@ -61,7 +64,10 @@ class NativeRunner : public Runner {
                                                                  : migration::BlockedPolicy::kWait;
     const StopWatch stop(*session_, Duration{0}, heeded_by_unfenced);
     auto result = migrations_.target().claim(request, progress_of({}, 0), stop.token());
-    if (const Error* error = std::get_if<Error>(&result)) return decline(error->message);
+    if (const Error* error = std::get_if<Error>(&result)) {
+      if (error->reason == "TARGET_NAME_DIFFERS") barred_ = *error;
+      return decline(error->message);
+    }
     if (const auto* refused = std::get_if<migration::ClaimRefused>(&result)) {
       claimed.claim = v1::ConfirmRequest::CLAIM_REFUSED;
       claimed.row_token = refused->row.token;
@@ -242,6 +248,7 @@ class NativeRunner : public Runner {
   Migrations migrations_;
   Session* session_ = nullptr;
   bool fenced_ = true;
+  std::optional<Error> barred_;
   std::vector<PlannedStep> steps_;
 };
 

@@ -9,14 +9,21 @@ Dialect dialect_of(const std::string& database_url) {
 migration::TargetOptions target_options(const Settings& settings) {
   migration::TargetOptions options;
   options.application = settings.application;
+  options.target = settings.target;
   options.lock_timeout = settings.lock_timeout;
   return options;
+}
+
+std::optional<Error> bind(migration::Target& target) {
+  auto bound = target.bind();
+  if (bound || bound.error().reason != "TARGET_NAME_DIFFERS") return std::nullopt;
+  return bound.error();
 }
 
 Result<Migrations> Migrations::open(const Settings& settings) {
   Migrations migrations;
   PlanRequest& request = migrations.request_;
-  request.target = TargetName{settings.target};
+  request.target = TargetName{settings.target.empty() ? "unnamed" : settings.target};
   request.dialect = dialect_of(settings.database);
   request.stage = settings.pre_deploy    ? PlanStage::kPreDeploy
                   : settings.post_deploy ? PlanStage::kPostDeploy
@@ -28,7 +35,8 @@ Result<Migrations> Migrations::open(const Settings& settings) {
   auto directory = read_directory(settings.dir, {request.dialect, settings.format});
   if (!directory) return std::unexpected(directory.error());
   migrations.directory_ = std::move(*directory);
-  auto target = migration::open_target(settings.database, target_options(settings));
+  migrations.options_ = target_options(settings);
+  auto target = migration::open_target(settings.database, migrations.options_);
   if (!target) return std::unexpected(target.error());
   migrations.target_ = std::move(*target);
   return migrations;
@@ -41,6 +49,9 @@ Result<MigrationPlan> Migrations::plan(const migration::Snapshot& snapshot) cons
 Result<Looked> Migrations::look() {
   auto snapshot = target_->snapshot();
   if (!snapshot) return std::unexpected(snapshot.error());
+  if (auto refusal = migration::refuses_other_name(target_->describe(), options_, snapshot->target)) {
+    return std::unexpected(*refusal);
+  }
   if (auto refusal = migration::refuses_unadopted(*snapshot, known())) return std::unexpected(*refusal);
   auto made = plan(*snapshot);
   if (!made) return std::unexpected(made.error());

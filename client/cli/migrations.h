@@ -24,7 +24,8 @@ class Migrations {
   // Errors: those of read_directory() and open_target(); plan_exit_code() tells 65 from 66.
   static Result<Migrations> open(const Settings& settings);
 
-  // Reads the history and makes the plan. An unadopted history of another tool is an error that names the command.
+  // Reads the history and makes the plan. An unadopted history of another tool, or a fence of another
+  // target's name, is an error that names the command.
   Result<Looked> look();
   [[nodiscard]] Result<MigrationPlan> plan(const migration::Snapshot& snapshot) const;
 
@@ -37,9 +38,14 @@ class Migrations {
   std::unique_ptr<migration::Target> target_;
   std::vector<Migration> directory_;
   PlanRequest request_;
+  migration::TargetOptions options_;
 };
 
 Dialect dialect_of(const std::string& database_url);
 migration::TargetOptions target_options(const Settings& settings);
+
+// Writes the target's name into its fence. Only another name there is an error: a role that may not write is no reason
+// to end a party that only votes, and who claims writes it, too.
+std::optional<Error> bind(migration::Target& target);
 
 }  // namespace syzygy::cli

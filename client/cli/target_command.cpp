@@ -11,6 +11,8 @@
 namespace syzygy::cli {
 namespace {
 
+constexpr int kRebindAttempts = 10;  // for the fence row, which an apply that runs holds
+
 int send(const Context& context, v1::SetTargetRequest request) {
   int code = 0;
   const auto client = open_client(context, code);
@@ -59,14 +61,28 @@ int rebind(const Context& context) {
   const Settings& s = context.settings;
   if (const int code = require(context, s.database, "--database", "postgresql://orders@db/orders")) return code;
   if (const int code = require(context, s.reason, "--reason", "restored from backup")) return code;
-  auto target = migration::open_target(s.database, target_options(s));
+  migration::TargetOptions options = target_options(s);
+  options.lock_attempts = kRebindAttempts;
+  auto target = migration::open_target(s.database, options);
   if (!target) return fail(context, kExitDatabase, target.error().message);
   if (auto prepared = (*target)->prepare(); !prepared) return fail(context, kExitDatabase, prepared.error().message);
   auto identity = (*target)->identity();
   if (!identity) return fail(context, kExitDatabase, identity.error().message);
+  // The daemon first: it refuses what cannot be, and this command may be repeated.
   v1::SetTargetRequest request;
   *request.mutable_rebind() = binding_of(*identity, s.application);
-  return send(context, std::move(request));
+  if (const int code = send(context, std::move(request)); code != kExitOk) return code;
+  const auto stood = (*target)->rebind(actor_of(s), s.reason);
+  if (!stood) {
+    return fail(context, kExitDatabase,
+                "the daemon has bound " + s.target + " to this database, but its fence row still bears the old name: " +
+                    stood.error().message + " Run the same command again.");
+  }
+  if (!stood->empty() && *stood != s.target) {
+    context.narrator.say("the target's name in " + (*target)->describe() + " was " + *stood + ", and is " + s.target +
+                         " now");
+  }
+  return kExitOk;
 }
 
 }  // namespace

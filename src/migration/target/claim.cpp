@@ -57,6 +57,10 @@ Sql<GuardedTarget::ClaimStep> GuardedTarget::try_claim(const ClaimRequest& reque
   if (!taken) return std::unexpected(taken.error());
   if (auto* blocked = std::get_if<NotGiven>(&*taken)) return std::move(*blocked);
   const Ledger::Fence& fence = std::get<Ledger::Fence>(*taken);
+  if (auto other = refuses_other_name(describe(), options_, fence.target)) {
+    db_->rollback();
+    return OtherName{std::move(*other)};
+  }
 
   // Held exclusively only by a break-glass run, which must not lose the fence in the middle.
   auto free = db_->step_lock_free(StepLock::kShared);
@@ -78,7 +82,9 @@ Sql<GuardedTarget::ClaimStep> GuardedTarget::try_claim(const ClaimRequest& reque
   }
   // A fenced run needs no end of its own: the next claim is its end.
   const ClaimRow mine{request.token, request.incarnation, request.round, request.fenced, request.fenced};
-  if (auto written = ledger_.write_claim(mine, fence.claim); !written) {
+  auto written = ledger_.write_claim(mine, fence.claim);
+  if (written && fence.target.empty() && !options_.target.empty()) written = ledger_.write_target(options_.target);
+  if (!written) {
     db_->rollback();
     return std::unexpected(written.error());
   }
@@ -103,6 +109,7 @@ ClaimResult GuardedTarget::claim(const ClaimRequest& request, const OnProgress& 
       auto step = try_claim(request);
       if (!step) return std::unexpected(step.error());
       if (auto* refusal = std::get_if<Refusal>(&*step)) return ClaimResult{ClaimRefused{refusal->row}};
+      if (auto* other = std::get_if<OtherName>(&*step)) return ClaimResult{std::move(other->error)};
       if (auto* blocked = std::get_if<NotGiven>(&*step)) return std::move(*blocked);
       previous = std::get<ClaimRow>(*step);
     }
@@ -198,6 +205,10 @@ BreakGlassResult GuardedTarget::break_glass_begin(const BreakGlass& request, con
       continue;
     }
     const Ledger::Fence fence = std::get<Ledger::Fence>(*taken);
+    if (auto other = refuses_other_name(describe(), options_, fence.target)) {
+      db_->rollback();
+      return let_go(std::move(*other));
+    }
     if (!fence.claim.fenced && !fence.claim.ended && !request.attest_stopped) {
       if (!old_run) old_run.emplace(request.unfenced_wait);
       if (!old_run->over()) {
@@ -218,6 +229,7 @@ BreakGlassResult GuardedTarget::break_glass_begin(const BreakGlass& request, con
     const Token token{fence.claim.token.value + kBreakGlassLeap};
     const ClaimRow mine{token, request.incarnation, request.round, true, true};
     auto written = ledger_.write_claim(mine, fence.claim);
+    if (written && fence.target.empty() && !options_.target.empty()) written = ledger_.write_target(options_.target);
     if (written) {
       written = ledger_.write_audit({"break-glass", StepId{},
                                      "round " + request.round.value + ", above token " +

@@ -18,17 +18,18 @@ GuardedTarget::GuardedTarget(std::unique_ptr<Driver> driver, TargetOptions optio
     : options_(std::move(options)), db_(std::move(driver)), ledger_(*db_, options_.application) {}
 
 Result<Identity> GuardedTarget::identity() {
-  auto id = reading<std::string>("read the fence", [&]() -> Sql<std::string> {
+  auto fence = reading<std::optional<Ledger::Fence>>("read the fence", [&]() -> Sql<std::optional<Ledger::Fence>> {
     auto version = ledger_.version();
     if (!version) return std::unexpected(version.error());
-    if (*version == 0) return "";
-    auto fence = ledger_.fence();
-    if (!fence) return std::unexpected(fence.error());
-    return fence->has_value() ? (*fence)->id : "";
+    if (*version == 0) return std::nullopt;
+    return ledger_.fence();
   });
-  if (!id) return std::unexpected(id.error());
+  if (!fence) return std::unexpected(fence.error());
   auto identity = db_->identity();
-  if (identity) identity->id = *id;
+  if (identity && fence->has_value()) {
+    identity->id = (*fence)->id;
+    identity->target = (*fence)->target;
+  }
   return identity;
 }
 
@@ -58,23 +59,67 @@ Result<void> GuardedTarget::prepare() {
     if (deadline.over()) {
       return failure(ErrorCode::kUnavailable, "DATABASE_BUSY",
                      describe() +
-                         ": another process has been creating the tables that Syzygy keeps there for too "
-                         "long. Look for its session, and try again.");
+                         ": the tables that Syzygy keeps there are to be created or brought up to date, and another "
+                         "session (an apply that runs, or another process that is at it) has held them for too long. "
+                         "Wait for its end, or look for its session, and try again.");
     }
     static_cast<void>(pause(std::chrono::milliseconds(20), {}));
   }
+}
+
+Result<void> GuardedTarget::bind() {
+  if (options_.target.empty()) return {};
+  auto bears = reading<std::string>("write the target's name into the fence", [&]() -> Sql<std::string> {
+    auto fence = ledger_.fence();
+    if (!fence) return std::unexpected(fence.error());
+    if (!fence->has_value() || !(*fence)->target.empty()) return fence->has_value() ? (*fence)->target : "";
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    if (!fence->has_value() || !(*fence)->target.empty()) {
+      db_->rollback();
+      return fence->has_value() ? (*fence)->target : "";
+    }
+    if (auto written = ledger_.write_target(options_.target); !written) return std::unexpected(written.error());
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    return options_.target;
+  });
+  if (!bears) return std::unexpected(bears.error());
+  if (auto refused = refuses_other_name(describe(), options_, *bears)) return std::unexpected(*refused);
+  return {};
+}
+
+Result<std::string> GuardedTarget::rebind(std::string_view who, std::string_view reason) {
+  return reading<std::string>("write the target's name into the fence", [&]() -> Sql<std::string> {
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    auto fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    if (!fence->has_value()) {
+      return std::unexpected(SqlError{SqlError::Kind::kRefused, "the fence row is missing", "", 0});
+    }
+    const std::string stood = (*fence)->target;
+    auto written = ledger_.write_target(options_.target);
+    if (written) {
+      written = ledger_.write_audit({"rebind", StepId{}, "from " + (stood.empty() ? "no name" : stood) + " to " + options_.target,
+                                     std::string(who), std::string(reason), Instant{}, (*fence)->claim.token});
+    }
+    if (written) written = db_->commit();
+    if (!written) return std::unexpected(written.error());
+    return stood;
+  });
 }
 
 Sql<Snapshot> GuardedTarget::read_snapshot(const RoundId& round) {
   Snapshot snap;
   auto version = ledger_.version();
   if (!version) return std::unexpected(version.error());
-  if (*version == kLedgerVersion) {
+  if (*version != 0) {
     auto fence = ledger_.fence();
     if (!fence) return std::unexpected(fence.error());
     if (fence->has_value()) {
       snap.prepared = true;
       snap.id = (*fence)->id;
+      snap.target = (*fence)->target;
       snap.claim = (*fence)->claim;
       snap.adopted = (*fence)->adopted;
       auto applied = ledger_.applied();
@@ -208,6 +253,11 @@ std::vector<Finding> GuardedTarget::diagnose() {
     }
     if (const std::string stays = kept_table_stays(*snap); !stays.empty()) seen += "; " + stays;
     findings.push_back({"other tools' history", true, seen.empty() ? "none" : seen, ""});
+  }
+  if (auto other = refuses_other_name(describe(), options_, snap->target)) {
+    findings.push_back({"target's name", false, other->message, "syzygy doctor --target " + snap->target});
+  } else if (!snap->target.empty()) {
+    findings.push_back({"target's name", true, "the fence row says " + snap->target, ""});
   }
   if (!snap->claim.ended) {
     findings.push_back({"last run", false,

@@ -27,6 +27,8 @@ class GuardedTarget final : public Target {
   Result<Identity> identity() override;
   Result<Fencing> fencing() override;
   Result<void> prepare() override;
+  Result<void> bind() override;
+  Result<std::string> rebind(std::string_view who, std::string_view reason) override;
   Result<Snapshot> snapshot(const RoundId& round) override;
   Result<std::vector<HistoryEntry>> history() override;
   Result<std::vector<AuditEntry>> audit() override;
@@ -68,7 +70,10 @@ class GuardedTarget final : public Target {
   struct Refusal {
     ClaimRow row;
   };
-  using ClaimStep = std::variant<ClaimRow, Refusal, NotGiven>;  // ClaimRow: committed; the claim before this one
+  struct OtherName {
+    Error error;
+  };
+  using ClaimStep = std::variant<ClaimRow, Refusal, NotGiven, OtherName>;  // ClaimRow: committed; the claim before this one
   Sql<ClaimStep> try_claim(const ClaimRequest& request);
   void tell_blocked(const std::optional<Blocker>& blocker, BlockedPolicy policy, const OnProgress& progress,
                     std::string& told);

@@ -16,7 +16,7 @@ const std::vector<std::vector<std::string_view>> kLayout = {
         "insert into {schema}meta (version) values (0)",
 
         // One row per application. `previous_*`: the claim before this one, for the comparison after an applier was
-        // lost. `coordination`: what must outlive the store (gate mode, pins, excuses, parties that report presence).
+        // lost.
         R"sql(create table {schema}fence (
   application text primary key,
   id text not null,
@@ -90,8 +90,13 @@ const std::vector<std::vector<std::string_view>> kLayout = {
   token bigint not null,
   at {at} not null))sql",
     },
+    {
+        // Two names for one database are refused by this row: daemons that never heard of each other share it.
+        "alter table {schema}fence add column target text not null default ''",
+        "alter table {schema}fence drop column coordination",  // nothing ever wrote it
+    },
 };
-static_assert(kLedgerVersion == 1);  // the number of entries above
+static_assert(kLedgerVersion == 2);  // the number of entries above
 
 bool truth(const std::string& text) { return text == "t" || text == "1" || text == "true"; }
 const char* literal(bool value) { return value ? "true" : "false"; }
@@ -141,6 +146,7 @@ Sql<int> Ledger::version() {
   auto rows = db_.query("select version from " + t("meta"));
   if (!rows) return std::unexpected(rows.error());
   const int version = rows->empty() ? 0 : std::atoi((*rows)[0][0].c_str());
+  stands_ = version;
   if (version > kLedgerVersion) {
     return std::unexpected(SqlError{SqlError::Kind::kRefused,
                                     "the tables that Syzygy keeps there have version " + std::to_string(version) +
@@ -182,6 +188,7 @@ Sql<bool> Ledger::prepare() {
                      {application_, random_hex(32)});
     if (!row) return std::unexpected(row.error());
     if (auto done = db_.commit(); !done) return std::unexpected(done.error());
+    stands_ = kLedgerVersion;
     return true;
   };
   auto done = attempt();
@@ -192,8 +199,8 @@ Sql<bool> Ledger::prepare() {
 Sql<std::optional<Ledger::Fence>> Ledger::read_fence(const std::string& suffix) {
   auto rows = db_.query(
       "select id, token, incarnation, round, fenced, ended, previous_token, previous_incarnation, previous_round, "
-      "previous_fenced, previous_ended, adopted, kept_table from " +
-          t("fence") + " where application = $1" + suffix,
+      "previous_fenced, previous_ended, adopted, kept_table, " +
+          std::string(stands_ < 2 ? "''" : "target") + " from " + t("fence") + " where application = $1" + suffix,
       {application_});
   if (!rows) return std::unexpected(rows.error());
   if (rows->empty()) return std::nullopt;
@@ -202,7 +209,7 @@ Sql<std::optional<Ledger::Fence>> Ledger::read_fence(const std::string& suffix) 
     return ClaimRow{token_of(row[i]), IncarnationId{row[i + 1]}, RoundId{row[i + 2]}, truth(row[i + 3]),
                     truth(row[i + 4])};
   };
-  return Fence{row[0], claim_at(1), claim_at(6), truth(row[11]), row[12]};
+  return Fence{row[0], claim_at(1), claim_at(6), truth(row[11]), row[12], row[13]};
 }
 
 Sql<std::optional<Ledger::Fence>> Ledger::fence() { return read_fence(""); }
@@ -339,6 +346,10 @@ Sql<void> Ledger::write_claim(const ClaimRow& claim, const ClaimRow& previous) {
 
 Sql<void> Ledger::write_ended() {
   return write("update " + t("fence") + " set ended = true where application = $1", {application_});
+}
+
+Sql<void> Ledger::write_target(std::string_view name) {
+  return write("update " + t("fence") + " set target = $2 where application = $1", {application_, std::string(name)});
 }
 
 Sql<void> Ledger::write_begun(const RunInfo& run, const Step& step) {

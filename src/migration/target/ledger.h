@@ -15,7 +15,7 @@
 
 namespace syzygy::migration {
 
-inline constexpr int kLedgerVersion = 1;
+inline constexpr int kLedgerVersion = 2;
 
 // The id as the key of a unique index: two ids are the same migration exactly if their keys are equal (source.h,
 // same_id).
@@ -32,13 +32,14 @@ class Ledger {
   // The row of this application stands. Outside a transaction, or in any.
   Sql<bool> has_row();
 
-  // ---- reads. REQUIRES: version() is ours.
+  // ---- reads. REQUIRES: version() has been asked, and is not 0; an older layout is read, too.
   struct Fence {
     std::string id;
     ClaimRow claim;
     ClaimRow previous;
     bool adopted = false;
     std::string kept_table;  // another tool's, that we write too
+    std::string target;      // the name that the clusters share for it; empty: nobody has joined or claimed by name yet
   };
   Sql<std::optional<Fence>> fence();
   // As fence(), locked until the end of the transaction.
@@ -56,6 +57,7 @@ class Ledger {
   // ---- writes. REQUIRES: a transaction that holds the fence row.
   Sql<void> write_claim(const ClaimRow& claim, const ClaimRow& previous);
   Sql<void> write_ended();
+  Sql<void> write_target(std::string_view name);
   Sql<void> write_begun(const RunInfo& run, const Step& step);
   Sql<void> forget_begun(const StepId& id);
   Sql<void> write_begun_failed(const StepId& id, std::string_view words);
@@ -75,6 +77,7 @@ class Ledger {
 
   Driver& db_;
   std::string application_;
+  int stands_ = kLedgerVersion;  // the layout that version() saw last
 };
 
 }  // namespace syzygy::migration

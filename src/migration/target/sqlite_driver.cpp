@@ -233,7 +233,7 @@ class SqliteDriver final : public Driver {
   Result<Identity> identity() override {
     std::error_code error;
     const auto canonical = std::filesystem::weakly_canonical(path_, error);
-    return Identity{"sqlite", error ? path_ : canonical.string(), ""};
+    return Identity{"sqlite", error ? path_ : canonical.string(), "", ""};
   }
   std::vector<std::pair<std::string, std::string>> exec_environment(const std::string&, const RunInfo&,
                                                                     std::string_view) override {

@@ -168,6 +168,23 @@ std::string kept_table_stays(const Snapshot& snapshot) {
   return "";
 }
 
+std::optional<Error> refuses_other_name(const std::string& place, const TargetOptions& options,
+                                        const std::string& bears) {
+  if (bears.empty() || options.target.empty() || bears == options.target) return std::nullopt;
+  const std::string theirs = printable(bears);
+  const std::string ours = printable(options.target);
+  return Error{ErrorCode::kFailedPrecondition,
+               "TARGET_NAME_DIFFERS",
+               "The application " + options.application + " in " + place + " is the target " + theirs +
+                   " (its fence row says so), and not " + ours + ". Nothing was applied. One application in one " +
+                   "database is one target: give --target " + theirs +
+                   "; or, if this is another application in the same database, --app NAME; or, if the target was " +
+                   "renamed or this database is a copy: syzygy target rebind " + ours +
+                   " --database URL --reason \"...\".",
+               {{"bears", bears}, {"given", options.target}},
+               std::nullopt};
+}
+
 Error to_error(const SqlError& error, const Driver& driver, std::string_view doing) {
   const std::string what = driver.describe() + ": could not " + std::string(doing) + ": " + error.words;
   switch (error.kind) {

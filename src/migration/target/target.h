@@ -37,6 +37,7 @@ namespace syzygy::migration {
 
 struct TargetOptions {
   std::string application = "default";  // one fence row, one history per application
+  std::string target;                   // the name that the clusters share for it; empty: not compared
   std::string schema = "syzygy";        // where the fence lives; on SQLite the prefix of its tables
   Duration connect_timeout{10'000};     // for one attempt to connect
   Duration lock_timeout{500};           // to get a lock, never to run
@@ -78,6 +79,7 @@ struct Identity {
   std::string system;    // PostgreSQL: the server's system identifier; SQLite: "sqlite"
   std::string database;  // PostgreSQL: its name; SQLite: the file's canonical path
   std::string id;        // minted in the fence row of this application; empty before prepare()
+  std::string target;    // the name that this row bears; empty: none yet
 };
 
 // A row of the history that stands: applied, and not reverted since. An adopted one has no stage (plan.h).
@@ -144,6 +146,7 @@ inline constexpr std::size_t kRecentMax = 256;
 struct Snapshot {
   bool prepared = false;  // false: no fence here yet, and everything below but `foreign` is empty
   std::string id;
+  std::string target;  // the name in the fence row; empty: none yet
   ClaimRow claim;
   std::vector<AppliedRow> applied;  // in the order in which they were applied
   // The last thing that happened to each step, up or down: newest first, at most kRecentMax (what a join brings).
@@ -362,7 +365,13 @@ class Target {
   virtual Result<std::vector<HistoryEntry>> history() = 0;
   virtual Result<std::vector<AuditEntry>> audit() = 0;
 
-  // Takes the fence. REQUIRES: prepare(). Polls, never blocks; each wait is told to `progress`. A connection that
+  // The fence row bears options.target from now on, where it bore none. Call it once the daemon has accepted that name
+  // for this database; claims do it, too. Error TARGET_NAME_DIFFERS: it bears another one.
+  virtual Result<void> bind() = 0;
+  // An operator's word: it bears options.target, whatever it bore. REQUIRES: prepare(). Gives the name that stood.
+  virtual Result<std::string> rebind(std::string_view who, std::string_view reason) = 0;
+
+  // Takes the fence. REQUIRES: prepare(). An Error TARGET_NAME_DIFFERS means that the row bears another target's name. Polls, never blocks; each wait is told to `progress`. A connection that
   // breaks on the way is made anew and the claim repeated: with the same token and incarnation that is safe.
   virtual ClaimResult claim(const ClaimRequest& request, const OnProgress& progress, std::stop_token stop) = 0;
 
@@ -425,5 +434,10 @@ std::optional<Error> refuses_unadopted(const Snapshot& snapshot, const std::vect
 
 // "golang-migrate's public.schema_migrations stays at 3: ...", where a kept table cannot say what is applied; else "".
 std::string kept_table_stays(const Snapshot& snapshot);
+
+// Two names for one application in one database: TARGET_NAME_DIFFERS, naming both and the ways out; nullopt where
+// `bears` is that name, or none yet, or no name was given. `place` is Target::describe().
+std::optional<Error> refuses_other_name(const std::string& place, const TargetOptions& options,
+                                        const std::string& bears);
 
 }  // namespace syzygy::migration

@@ -720,6 +720,97 @@ TEST_P(EveryTarget, ANewerLayoutIsRefusedNotRead) {
   EXPECT_FALSE(target->prepare());
 }
 
+TEST_P(EveryTarget, AnOlderLayoutIsReadAndBroughtUpToDate) {
+  const std::string prefix = GetParam().dialect == Dialect::kPostgres ? "syzygy." : "syzygy_";
+  auto target = prepared(url_);
+  const RunInfo run = run_info(3);
+  claimed(*target, run);
+  ASSERT_EQ(text(apply(*target, run, planned("0001", "create table t (a int)"), true)), "applied, outcome written");
+  value("alter table " + prefix + "fence drop column target");
+  value("alter table " + prefix + "fence add column coordination text not null default ''");
+  value("update " + prefix + "meta set version = 1");
+
+  TargetOptions options = quick();
+  options.target = "orders";
+  auto later = opened(url_, options);
+  auto snap = later->snapshot();
+  ASSERT_TRUE(snap) << snap.error().message;
+  EXPECT_TRUE(snap->prepared);
+  EXPECT_EQ(ids(*snap), std::vector<std::string>{"0001"});
+  EXPECT_EQ(snap->claim.token.value, 3U);
+  EXPECT_EQ(snap->target, "");
+  EXPECT_EQ(value("select version from " + prefix + "meta"), "1");  // reading changes nothing
+
+  ASSERT_TRUE(later->prepare());
+  EXPECT_EQ(value("select version from " + prefix + "meta"), "2");
+  ASSERT_TRUE(later->bind());
+  snap = later->snapshot();
+  ASSERT_TRUE(snap);
+  EXPECT_EQ(ids(*snap), std::vector<std::string>{"0001"});
+  EXPECT_EQ(snap->target, "orders");
+  EXPECT_EQ(snap->id, target->identity()->id);
+}
+
+TEST_P(EveryTarget, TwoNamesForOneDatabaseAreRefused) {
+  const auto named = [&](const std::string& name) {
+    TargetOptions options = quick();
+    options.target = name;
+    return prepared(url_, options);
+  };
+  auto orders = named("orders");
+  auto typo = named("oders");
+  ASSERT_TRUE(orders->bind());
+  ASSERT_TRUE(orders->bind()) << "it may be repeated";
+  const auto bound = typo->bind();
+  ASSERT_FALSE(bound);
+  EXPECT_EQ(bound.error().reason, "TARGET_NAME_DIFFERS");
+  for (const std::string word : {"orders", "oders", "--app", "syzygy target rebind oders"}) {
+    EXPECT_TRUE(bound.error().message.contains(word)) << bound.error().message;
+  }
+
+  const auto claim = typo->claim(claim_request(run_info(7)), {}, {});
+  ASSERT_TRUE(std::holds_alternative<Error>(claim));
+  EXPECT_EQ(std::get<Error>(claim).reason, "TARGET_NAME_DIFFERS");
+  EXPECT_EQ(orders->snapshot()->claim.token.value, 0U);
+  BreakGlass glass;
+  glass.incarnation = IncarnationId{"a"};
+  glass.round = RoundId{"r"};
+  const auto broken = typo->break_glass_begin(glass, {}, {});
+  ASSERT_TRUE(std::holds_alternative<Error>(broken));
+  EXPECT_EQ(std::get<Error>(broken).reason, "TARGET_NAME_DIFFERS");
+  const auto findings = typo->diagnose();
+  const auto found = std::ranges::find(findings, "target's name", &Finding::name);
+  ASSERT_NE(found, findings.end());
+  EXPECT_FALSE(found->ok);
+
+  const auto stood = typo->rebind("an operator", "renamed");
+  ASSERT_TRUE(stood) << stood.error().message;
+  EXPECT_EQ(*stood, "orders");
+  EXPECT_TRUE(typo->bind());
+  EXPECT_FALSE(orders->bind());
+  const auto acts = typo->audit();
+  ASSERT_TRUE(acts);
+  ASSERT_EQ(acts->size(), 1U);
+  EXPECT_EQ(acts->front().what, "rebind");
+  EXPECT_EQ(acts->front().reason, "renamed");
+}
+
+TEST_P(EveryTarget, AClaimBindsTheNameAndAnotherApplicationHasItsOwn) {
+  TargetOptions options = quick();
+  options.target = "orders";
+  auto orders = prepared(url_, options);
+  claimed(*orders, run_info(2));
+  EXPECT_EQ(orders->identity()->target, "orders");
+  options.target = "billing";
+  options.application = "billing";
+  auto billing = prepared(url_, options);
+  claimed(*billing, run_info(1));
+  EXPECT_EQ(billing->identity()->target, "billing");
+  auto unnamed = prepared(url_);  // who gives no name is not asked for one
+  claimed(*unnamed, run_info(3));
+  EXPECT_EQ(unnamed->identity()->target, "orders");
+}
+
 TEST_P(EveryTarget, DiagnosisOfAHealthyTargetFindsNothing) {
   auto target = prepared(url_);
   for (const Finding& finding : target->diagnose()) EXPECT_TRUE(finding.ok) << finding.name << ": " << finding.cause;
