@@ -2,40 +2,17 @@
 // excludes.
 #include <fmt/format.h>
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <stop_token>
-#include <thread>
 
 #include "client/cli/commands.h"
 #include "client/cli/driver.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/migrations.h"
+#include "client/cli/signal_token.h"
 #include "client/cli/words.h"
 
 namespace syzygy::cli {
 namespace {
-
-// A stop request as a stop_token.
-class SignalToken {
- public:
-  explicit SignalToken(const StopSource& stop)
-      : watcher_([this, &stop](const std::stop_token& over) {
-          std::mutex mutex;
-          std::condition_variable_any ended;
-          std::unique_lock lock(mutex);
-          while (!over.stop_requested() && stop.signal() == 0) {
-            ended.wait_for(lock, over, std::chrono::milliseconds{50}, [] { return false; });
-          }
-          if (stop.signal() != 0) source_.request_stop();
-        }) {}
-  [[nodiscard]] std::stop_token token() const { return source_.get_token(); }
-
- private:
-  std::stop_source source_;
-  std::jthread watcher_;
-};
 
 int left(const Context& context) {
   return fail(context, kExitSignalBase + context.stop.signal(),
@@ -73,7 +50,7 @@ int apply_all(const Context& context, Migrations& migrations, const MigrationPla
 int run_break_glass(const Context& context) {
   const Settings& s = context.settings;
   if (const int code = require(context, s.reason, "--reason", "the daemon's host is down, INC-1234")) return code;
-  auto opened = Migrations::open(s);
+  auto opened = Migrations::open(context);
   if (!opened) return fail(context, plan_exit_code(opened.error()), opened.error().message);
   Migrations& migrations = *opened;
   if (auto prepared = migrations.target().prepare(); !prepared)
@@ -92,13 +69,12 @@ int run_break_glass(const Context& context) {
   request.reason = s.reason;
   request.attest_stopped = s.attest_stopped;
   request.policy = s.on_blocked == "terminate" ? migration::BlockedPolicy::kTerminate : migration::BlockedPolicy::kWait;
-  const SignalToken stop(context.stop);
   const auto say = [&](const migration::Progress& p) {
     if (p.kind != migration::Progress::Kind::kStatement) context.narrator.say(p.text);
   };
   context.narrator.warn(
       "breaking the glass: this process applies alone, without the daemon; every other run of the target waits");
-  auto begun = migrations.target().break_glass_begin(request, say, stop.token());
+  auto begun = migrations.target().break_glass_begin(request, say, context.quit);
   if (const Error* error = std::get_if<Error>(&begun)) return fail(context, kExitDatabase, error->message);
   if (std::holds_alternative<migration::ClaimCancelled>(begun)) return left(context);
   if (const auto* blocked = std::get_if<migration::ClaimBlocked>(&begun)) {
@@ -125,7 +101,7 @@ int run_break_glass(const Context& context) {
   run.incarnation = request.incarnation;
   run.who = "break-glass: " + request.who;
   run.directory = migrations.known();
-  const int code = apply_all(context, migrations, *plan, run, say, stop.token());
+  const int code = apply_all(context, migrations, *plan, run, say, context.quit);
   if (auto ended = migrations.target().break_glass_end(); !ended && code == kExitOk) {
     return fail(context, kExitIndeterminate, ended.error().message);
   }

@@ -173,7 +173,8 @@ void add_round(Flags& flags, Settings& s) {
 }
 void add_database(Flags& flags, Settings& s) {
   flags.text("--database", s.database, "postgresql://user@host/db or sqlite:///path/file.db");
-  flags.text("--application,--app", s.application, "Which application's schema in that database")->capture_default_str();
+  flags.text("--application,--app", s.application, "Which application's schema in that database")
+      ->capture_default_str();
 }
 void add_directory(Flags& flags, Settings& s) {
   flags.text("--dir", s.dir, "The migrations directory");
@@ -413,6 +414,13 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
         ->one_of("--on-applier-lost", s.on_applier_lost,
                  "When the process that runs it is lost: stop, or retry elsewhere", {"stop", "retry"})
         ->capture_default_str();
+    flags
+        ->one_of(
+            "--mode", s.mode,
+            "What tells the database of a stale run: settings (of the session, which nobody looks at), reject (the "
+            "guard must be there: syzygy guard install), require (it must also refuse DDL without a token)",
+            {"settings", "reject", "require"})
+        ->capture_default_str();
     flags->duration("--apply-timeout", s.apply_timeout, "Stop a command that runs longer [no limit]");
     sub->add_option("command", s.child, "The command and its arguments, after --")->required();
     sub->positionals_at_end();
@@ -475,6 +483,27 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
     add_directory(*accept_flags, s);
     add_actor(*accept_flags, s);
     add_output(*accept_flags, s);
+  }
+  {
+    CLI::App* guard =
+        app.add_subcommand("guard", "The trigger in a PostgreSQL target that refuses stale wrapped tools");
+    auto& flags = commands.emplace("guard", Flags(guard)).first->second;
+    add_database(flags, s);
+    add_output(flags, s);
+    guard->require_subcommand(0, 1);
+    auto [install, install_flags] =
+        command(*guard, "install", "Create it, or replace it (as a superuser)", "guard install");
+    add_database(*install_flags, s);
+    install_flags
+        ->one_of("--mode", s.guard_mode, "reject: DDL with a stale token; require: also DDL without one",
+                 {"reject", "require"})
+        ->capture_default_str();
+    install_flags->list("--allow-role", s.allow_roles, "Login roles whose DDL needs no token, with --mode require");
+    install_flags->yes("--print", s.print_only, "Print the SQL for a superuser, and change nothing");
+    add_actor(*install_flags, s);
+    auto [remove, remove_flags] = command(*guard, "remove", "Remove it (as a superuser)", "guard remove");
+    add_database(*remove_flags, s);
+    add_actor(*remove_flags, s);
   }
   {
     auto [sub, flags] = command(app, "sever", "Dissolve a gathering round, or ask a running one to stop", "sever");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 
 #include "client/cli/narrator.h"
 #include "client/cli/settings.h"
@@ -14,6 +15,7 @@ struct Context {
   const Settings& settings;
   Narrator& narrator;
   const StopSource& stop;
+  std::stop_token quit;  // requested with `stop`
 };
 
 int run_migrate(const Context& context);      // migrate.cpp
@@ -22,6 +24,7 @@ int run_exec(const Context& context);         // exec.cpp
 int run_status(const Context& context);       // status.cpp
 int run_target(const Context& context);       // target_command.cpp: target set, excuse, rebind
 int run_history(const Context& context);      // history.cpp: history, adopt, accept
+int run_guard(const Context& context);        // guard.cpp: guard, guard install, guard remove
 int run_sever(const Context& context);        // operator.cpp
 int run_leave(const Context& context);        // operator.cpp
 int run_resolve(const Context& context);      // operator.cpp

@@ -162,10 +162,10 @@ class Doctor {
   }
 
   void look_at_database() {
-    for (Finding& finding : migration::diagnose_target(s_.database, target_options(s_)))
+    for (Finding& finding : migration::diagnose_target(s_.database, target_options(context_)))
       findings_.push_back(std::move(finding));
     if (!target_ || !target_->has_binding()) return;
-    auto opened = migration::open_target(s_.database, target_options(s_));
+    auto opened = migration::open_target(s_.database, target_options(context_));
     if (!opened) return;
     const auto identity = (*opened)->identity();
     if (!identity) return;
@@ -188,7 +188,7 @@ class Doctor {
     if (!directory) return bad("migrations", directory.error().message, "ls -l " + s_.dir);
     good("migrations", fmt::format("{} migrations, the last is {}", directory->size(), directory->back().id.value));
     if (s_.database.empty()) return;
-    auto opened = Migrations::open(s_);
+    auto opened = Migrations::open(context_);
     if (!opened) return;  // said already
     const auto looked = opened->look();
     if (!looked && looked.error().reason == "TARGET_NAME_DIFFERS") return;  // likewise

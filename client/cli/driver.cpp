@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <utility>
@@ -52,6 +53,7 @@ struct Way {
   Runner& runner;
   Narrator& narrator;
   const Settings& settings;
+  const StopSource& stop;
   std::optional<RunReported> reported;  // of this process's own run
   std::optional<Ended> ended;
   int left_on = 0;            // the signal that ended this process's own run before it was done
@@ -80,7 +82,7 @@ struct Way {
     for (const auto& event : changed.events) {
       if (!event.round_id().empty() && event.round_id() != changed.round.value) continue;
       if (event.kind() == v1::EVENT_KIND_ROUND_MOVED && event.state_to() == v1::ROUND_STATE_DISSOLVED)
-        dissolved_why = printable(event.text(), event.text().size());
+        dissolved_why = legible(event.text());
       if (event.kind() == v1::EVENT_KIND_PARTY_REPLACED || event.kind() == v1::EVENT_KIND_SEVERED ||
           event.kind() == v1::EVENT_KIND_APPLIER_DECLINED || event.kind() == v1::EVENT_KIND_PARTY_VISITED) {
         narrator.say(event_line(event, *changed.view));
@@ -109,7 +111,9 @@ struct Way {
     narrator.warn("the lease is over: nothing more is started under this token");
   }
   void on(const happening::TokenLost&) const { narrator.warn("another process was elected in our place"); }
-  void on(const happening::Severed& severed) const { narrator.warn("the round was severed: " + severed.reason); }
+  void on(const happening::Severed& severed) const {
+    narrator.warn("the round was severed: " + legible(severed.reason));
+  }
   void on(const happening::StopWanted&) const { narrator.say("stopping"); }
   void on(const happening::RereadFailed& failed) const {
     narrator.warn("what is pending could not be read again: " + failed.why.message);
@@ -121,6 +125,13 @@ struct Way {
     const Claimed claimed = runner.claim(elected);
     SYZYGY_KILL_POINT("applier.after_claim");
     const auto answer = session.confirm(claimed, session.lease_until() + kReportBound);
+    if (!answer && answer.error().reason == "STOPPED") {
+      // The daemon may have heard the claim all the same; nothing was run under it.
+      left_on = stop.signal();
+      narrator.say("stopping: nothing was applied under this claim");
+      static_cast<void>(session.leave("stopped while it confirmed its claim", true, claimed.finding));
+      return;
+    }
     if (!answer) {
       narrator.warn("the claim could not be confirmed: " + answer.error().message);
       return;
@@ -160,8 +171,14 @@ struct Way {
     static_cast<void>(session.leave(how.reason, true, how.finding));
   }
   void ran(const RunLost& how, const happening::Elected& elected) {
-    ended =
-        Ended{kExitIndeterminate, "indeterminate", how.message, elected.round.id(), {}, {}, elected.token.value, true};
+    ended = Ended{how.exit_code.value_or(kExitIndeterminate),
+                  "indeterminate",
+                  how.message,
+                  elected.round.id(),
+                  {},
+                  {},
+                  elected.token.value,
+                  true};
   }
 
   void on(const happening::Finished& finished) {
@@ -175,6 +192,11 @@ struct Way {
       out.applier_party = finished.round->outcome().applier_party();
       out.token = finished.round->outcome().token();
       out.message = outcome_line(*finished.round);
+      if (finished.ending == happening::Ending::kIndeterminate) {
+        out.message += "; next: syzygy resolve --target " + settings.target +
+                       (settings.database.empty() ? " --attest-stopped --as succeeded|failed" : " --database URL") +
+                       " --reason \"...\"";
+      }
     }
     if (finished.ending == happening::Ending::kNothingPending) out.message = "nothing to do: no migration is pending";
     if (finished.ending == happening::Ending::kAlreadyApplied && out.message.empty()) {
@@ -192,7 +214,13 @@ struct Way {
   void on(const happening::Refused& refused) {
     ended = of_error(refused.error, "refused");
     if (refused.error.reason != "REQUEST_OLD") return;
-    // Only an operator's word is numbered so high that this process's own next one is an old one.
+    const auto executed = refused.error.metadata.find("executed");
+    if (executed == refused.error.metadata.end() ||
+        std::strtoull(executed->second.c_str(), nullptr, 10) < kOperatorSequence) {
+      ended->exit_code = kExitLimit;
+      ended->message += "; run the command again";
+      return;
+    }
     ended->exit_code = kExitSevered;
     ended->message = "an operator took this process out of its round; syzygy history --target " + settings.target +
                      " says who and why; run the command again to come back";
@@ -200,7 +228,7 @@ struct Way {
   void on(const happening::Unreachable& unreachable) { ended = of_error(unreachable.error, "unreachable"); }
   void on(const happening::PendingFailed& failed) {
     ended = of_error(failed.error, "plan_failed");
-    ended->exit_code = plan_exit_code(failed.error);
+    ended->exit_code = stop.signal() != 0 ? kExitSignalBase + stop.signal() : plan_exit_code(failed.error);
   }
   void on(const happening::DeadlineReached& reached) {
     Ended out;
@@ -246,8 +274,9 @@ SessionOptions session_options(const Settings& settings) {
   return options;
 }
 
-Ended drive(Session& session, Runner& runner, Narrator& narrator, const Settings& settings) {
-  Way way{session, runner, narrator, settings, std::nullopt, std::nullopt, 0, false, {}};
+Ended drive(Session& session, Runner& runner, const Context& context) {
+  Narrator& narrator = context.narrator;
+  Way way{session, runner, narrator, context.settings, context.stop, std::nullopt, std::nullopt, 0, false, {}};
   while (!way.ended) {
     const auto happened = session.next(BootClock::now() + kTick);
     narrator.tick();

@@ -5,10 +5,12 @@
 // Session does.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 
+#include "client/cli/commands.h"
 #include "client/cli/narrator.h"
 #include "client/cli/settings.h"
 #include "client/cpp/session.h"
@@ -30,8 +32,13 @@ struct RunLeft {
 // Nobody can tell here how it ended. The daemon finds out by the lease, the next claim by looking.
 struct RunLost {
   std::string message;
+  std::optional<int> exit_code;  // where it is not that of "nobody knows"
 };
 using RunEnd = std::variant<RunReported, RunLeft, RunLost>;
+
+// Requests of a process count from 1; what an operator sends in its name is numbered after everything that the process
+// itself can have said.
+inline constexpr std::uint64_t kOperatorSequence = std::uint64_t{1} << 40;
 
 class Runner {
  public:
@@ -59,7 +66,7 @@ struct Ended {
   bool by_this_process = false;
 };
 
-Ended drive(Session& session, Runner& runner, Narrator& narrator, const Settings& settings);
+Ended drive(Session& session, Runner& runner, const Context& context);
 
 SessionOptions session_options(const Settings& settings);
 

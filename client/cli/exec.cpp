@@ -10,6 +10,7 @@
 #include "client/cli/driver.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/migrations.h"
+#include "client/cli/stop_watch.h"
 #include "client/cli/words.h"
 
 namespace syzygy::cli {
@@ -40,7 +41,7 @@ class ExecRunner : public Runner {
     if (!snapshot) return std::unexpected(snapshot.error());
     auto identity = target_->identity();
     if (!identity) return std::unexpected(identity.error());
-    if (auto refusal = migration::refuses_other_name(target_->describe(), target_options(s), identity->target)) {
+    if (auto refusal = migration::refuses_other_name(target_->describe(), target_options(context_), identity->target)) {
       return std::unexpected(*refusal);
     }
     pending.binding = binding_of(*identity, s.application);
@@ -60,7 +61,14 @@ class ExecRunner : public Runner {
     request.incarnation = session_->incarnation();
     request.round = RoundId{elected.round.id()};
     request.fenced = false;
-    auto result = target_->claim(request, [&](const migration::Progress& p) { tell(p.text); }, {});
+    const StopWatch stop(*session_, Duration{0}, heeded_by_unfenced);
+    std::string told;
+    const auto say = [&](const migration::Progress& p) {
+      tell(p.text);
+      if (p.text != told) context_.narrator.say(p.text);
+      told = p.text;
+    };
+    auto result = target_->claim(request, say, stop.token());
     if (const Error* error = std::get_if<Error>(&result)) {
       if (error->reason == "TARGET_NAME_DIFFERS") barred_ = *error;
       claimed.claim = v1::ConfirmRequest::CLAIM_DECLINED;
@@ -186,6 +194,25 @@ class ExecRunner : public Runner {
   std::optional<Error> barred_;
 };
 
+// Why the target's guard of DDL does not do what --mode asks for; "" where it does.
+std::string guard_lacks(const Settings& s, migration::Target& target) {
+  const auto fencing = target.fencing();
+  if (!fencing) return fencing.error().message;
+  const auto guard = target.ddl_guard();
+  if (!guard) return guard.error().message;
+  const std::string install = "; let a superuser run: syzygy guard install --mode " + s.mode + " --database URL";
+  if (guard->mode == migration::DdlGuard::Mode::kNone)
+    return target.describe() + " has no guard of DDL, which --mode " + s.mode + " asks for" + install;
+  if (!guard->enabled) return "the guard of DDL in " + target.describe() + " is disabled" + install;
+  if (s.mode == "require" && guard->mode != migration::DdlGuard::Mode::kRequire)
+    return "the guard of DDL in " + target.describe() + " lets DDL without a token pass" + install;
+  if (!fencing->outside_transaction)
+    return "a pooler stands between this host and " + target.describe() +
+           ": it refuses or drops the session settings that carry the token, so --mode " + s.mode +
+           " cannot work; give --database (and the command) the server's own address";
+  return "";
+}
+
 }  // namespace
 
 int run_exec(const Context& context) {
@@ -197,10 +224,15 @@ int run_exec(const Context& context) {
     return fail(context, kExitUsage, "--pre-deploy and --post-deploy exclude each other");
   std::unique_ptr<migration::Target> target;
   if (!s.database.empty()) {
-    auto opened = migration::open_target(s.database, target_options(s));
+    auto opened = migration::open_target(s.database, target_options(context));
     if (!opened) return fail(context, kExitDatabase, opened.error().message);
     target = std::move(*opened);
     if (auto prepared = target->prepare(); !prepared) return fail(context, kExitDatabase, prepared.error().message);
+    if (s.mode != "settings") {
+      if (const std::string lacks = guard_lacks(s, *target); !lacks.empty()) return fail(context, kExitDatabase, lacks);
+    }
+  } else if (s.mode != "settings") {
+    return fail(context, kExitUsage, "--mode " + s.mode + " needs --database: the guard of DDL is looked for there");
   }
   int code = 0;
   const auto client = open_client(context, code);
@@ -210,7 +242,7 @@ int run_exec(const Context& context) {
   options.read_pending = [&](ReadCause cause) { return runner.read_pending(cause); };
   Session session(client, std::move(options), &context.stop);
   runner.attach(session);
-  return finish(drive(session, runner, context.narrator, s), context.narrator, s);
+  return finish(drive(session, runner, context), context.narrator, s);
 }
 
 }  // namespace syzygy::cli

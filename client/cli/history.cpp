@@ -18,7 +18,7 @@ std::string instant_text(Instant at) {
 }
 
 int of_database(const Context& context) {
-  auto target = migration::open_target(context.settings.database, target_options(context.settings));
+  auto target = migration::open_target(context.settings.database, target_options(context));
   if (!target) return fail(context, kExitDatabase, target.error().message);
   auto history = (*target)->history();
   if (!history) return fail(context, kExitDatabase, history.error().message);
@@ -97,7 +97,7 @@ int adopt(const Context& context) {
   const Settings& s = context.settings;
   if (const int code = require(context, s.database, "--database", "postgresql://orders@db/orders")) return code;
   if (const int code = require(context, s.dir, "--dir", "migrations")) return code;
-  auto opened = Migrations::open(s);
+  auto opened = Migrations::open(context);
   if (!opened) return fail(context, plan_exit_code(opened.error()), opened.error().message);
   if (auto prepared = opened->target().prepare(); !prepared)
     return fail(context, kExitDatabase, prepared.error().message);
@@ -117,7 +117,7 @@ int accept(const Context& context) {
   if (const int code = require(context, s.database, "--database", "postgresql://orders@db/orders")) return code;
   if (const int code = require(context, s.dir, "--dir", "migrations")) return code;
   if (const int code = require(context, s.reason, "--reason", "only a comment changed")) return code;
-  auto opened = Migrations::open(s);
+  auto opened = Migrations::open(context);
   if (!opened) return fail(context, plan_exit_code(opened.error()), opened.error().message);
   for (const Migration& migration : opened->directory()) {
     if (!same_id(migration.id, StepId{s.step})) continue;

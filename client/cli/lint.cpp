@@ -119,8 +119,8 @@ Result<std::map<std::string, Severity>> severities(const Settings& settings) {
 }
 
 // What the database has not applied yet, by its own history.
-Result<std::set<std::string>> applied_in(const Settings& settings) {
-  auto target = migration::open_target(settings.database, target_options(settings));
+Result<std::set<std::string>> applied_in(const Context& context) {
+  auto target = migration::open_target(context.settings.database, target_options(context));
   if (!target) return std::unexpected(target.error());
   const auto snapshot = (*target)->snapshot();
   if (!snapshot) return std::unexpected(snapshot.error());
@@ -186,7 +186,7 @@ int run_lint(const Context& context) {
   }
   Catalogue catalogue;
   if (!settings.database.empty()) {
-    const auto applied = applied_in(settings);
+    const auto applied = applied_in(context);
     if (!applied) return refuse(context, applied.error().message);
     keep([&](const Migration& migration) {
       return std::ranges::none_of(*applied, [&](const std::string& id) { return same_id(StepId{id}, migration.id); });

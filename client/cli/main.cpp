@@ -11,6 +11,7 @@
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
+#include "client/cli/signal_token.h"
 
 namespace {
 
@@ -35,7 +36,7 @@ int run(const syzygy::cli::Context& context) {
   static const std::map<std::string, int (*)(const Context&)> kCommands{
       {"migrate", run_migrate}, {"exec", run_exec},   {"status", run_status},   {"target", run_target},
       {"history", run_history}, {"sever", run_sever}, {"leave", run_leave},     {"resolve", run_resolve},
-      {"doctor", run_doctor},   {"lint", run_lint},   {"explain", run_explain},
+      {"doctor", run_doctor},   {"lint", run_lint},   {"explain", run_explain}, {"guard", run_guard},
   };
   return kCommands.at(context.settings.command)(context);
 }
@@ -55,7 +56,8 @@ int main(int argc, char** argv) {
     stop_source = &stop;
     listen_to_signals();
     Narrator narrator(::isatty(STDERR_FILENO) == 1, columns());
-    return run(Context{std::get<Settings>(parsed), narrator, stop});
+    const SignalToken quit(stop);
+    return run(Context{std::get<Settings>(parsed), narrator, stop, quit.token()});
   } catch (const std::exception& error) {
     std::fprintf(
         stderr,

@@ -115,6 +115,7 @@ class NativeRunner : public Runner {
       if (auto end = apply(info, plan, *step, i, stop, outcome_stands)) return *end;
       SYZYGY_KILL_POINT("applier.after_step");
     }
+    ended_by_itself(info);
     RunReported done;
     done.result.result = v1::ReportRequest::RESULT_SUCCEEDED;
     done.result.steps_done = static_cast<std::uint32_t>(plan.steps.size());
@@ -125,6 +126,11 @@ class NativeRunner : public Runner {
   }
 
  private:
+  // Each statement was answered: whoever claims after an unfenced run need not ask what became of it.
+  void ended_by_itself(const migration::RunInfo& info) {
+    if (!fenced_) static_cast<void>(migrations_.target().mark_ended(info.token, info.incarnation));
+  }
+
   // nullopt: the step stands in the history.
   std::optional<RunEnd> apply(const migration::RunInfo& info, const Plan& plan, const PlannedStep& step,
                               std::size_t index, const StopWatch& stop, bool& outcome_stands) {
@@ -149,8 +155,10 @@ class NativeRunner : public Runner {
         return report;
       }
       if (const auto* out = std::get_if<migration::FencedOut>(&result)) return fenced_out(out->by);
-      if (const auto* failure = std::get_if<migration::StepFailed>(&result))
+      if (const auto* failure = std::get_if<migration::StepFailed>(&result)) {
+        ended_by_itself(info);
         return failed(plan, index, failure->message, true);
+      }
       if (std::holds_alternative<migration::Cancelled>(result)) return cancelled(plan, info.round, index, stop);
       const Error lost = std::get<migration::Lost>(result).error;
       context_.narrator.warn("the connection to the database was lost during " + step.step.id.value + " (" +
@@ -158,9 +166,17 @@ class NativeRunner : public Runner {
       auto settled = migrations_.target().settle(info, step.step, kSettleMax, progress_of(step.step.id.value, index),
                                                  stop.token());
       const auto* known = std::get_if<migration::Settled>(&settled);
+      if (known == nullptr && context_.stop.signal() != 0) {
+        // Behind a fence that is no riddle: whoever claims next waits for the old session, and looks.
+        return RunLost{"left while the database did not answer; step " + step.step.id.value +
+                           " is rolled back unless its COMMIT had arrived, and the next syzygy migrate finds out",
+                       kExitSignalBase + context_.stop.signal()};
+      }
       if (known == nullptr) {
-        return RunLost{"what became of step " + step.step.id.value +
-                       " is not known: the database cannot be reached; the next syzygy migrate finds out"};
+        return RunLost{"what became of step " + step.step.id.value + " is not known: the database " +
+                           (stop.timed_out() ? "did not answer when --apply-timeout was over" : "cannot be reached") +
+                           "; the next syzygy migrate finds out",
+                       std::nullopt};
       }
       switch (known->what) {
         case migration::Settled::What::kApplied:
@@ -309,7 +325,7 @@ int run_migrate(const Context& context) {
   if (!s.plan_only && !s.break_glass) {
     if (const int code = require(context, s.party, "--party", "eu-west")) return code;
   }
-  auto opened = Migrations::open(s);
+  auto opened = Migrations::open(context);
   if (!opened) return fail(context, plan_exit_code(opened.error()), opened.error().message);
   if (s.break_glass) return run_break_glass(context);
   if (s.plan_only) {
@@ -328,7 +344,7 @@ int run_migrate(const Context& context) {
   options.read_pending = [&](ReadCause cause) { return runner.read_pending(cause); };
   Session session(client, std::move(options), &context.stop);
   runner.attach(session);
-  return finish(drive(session, runner, context.narrator, s), context.narrator, s);
+  return finish(drive(session, runner, context), context.narrator, s);
 }
 
 }  // namespace syzygy::cli

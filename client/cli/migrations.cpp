@@ -6,11 +6,13 @@ Dialect dialect_of(const std::string& database_url) {
   return database_url.starts_with("sqlite:") ? Dialect::kSqlite : Dialect::kPostgres;
 }
 
-migration::TargetOptions target_options(const Settings& settings) {
+migration::TargetOptions target_options(const Context& context) {
+  const Settings& settings = context.settings;
   migration::TargetOptions options;
   options.application = settings.application;
   options.target = settings.target;
   options.lock_timeout = settings.lock_timeout;
+  options.quit = context.quit;
   return options;
 }
 
@@ -20,7 +22,8 @@ std::optional<Error> bind(migration::Target& target) {
   return bound.error();
 }
 
-Result<Migrations> Migrations::open(const Settings& settings) {
+Result<Migrations> Migrations::open(const Context& context) {
+  const Settings& settings = context.settings;
   Migrations migrations;
   PlanRequest& request = migrations.request_;
   request.target = TargetName{settings.target.empty() ? "unnamed" : settings.target};
@@ -35,7 +38,7 @@ Result<Migrations> Migrations::open(const Settings& settings) {
   auto directory = read_directory(settings.dir, {request.dialect, settings.format});
   if (!directory) return std::unexpected(directory.error());
   migrations.directory_ = std::move(*directory);
-  migrations.options_ = target_options(settings);
+  migrations.options_ = target_options(context);
   auto target = migration::open_target(settings.database, migrations.options_);
   if (!target) return std::unexpected(target.error());
   migrations.target_ = std::move(*target);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "client/cli/commands.h"
 #include "client/cli/settings.h"
 #include "migration/plan/plan.h"
 #include "migration/source/source.h"
@@ -22,7 +23,7 @@ struct Looked {
 class Migrations {
  public:
   // Errors: those of read_directory() and open_target(); plan_exit_code() tells 65 from 66.
-  static Result<Migrations> open(const Settings& settings);
+  static Result<Migrations> open(const Context& context);
 
   // Reads the history and makes the plan. An unadopted history of another tool, or a fence of another
   // target's name, is an error that names the command.
@@ -42,7 +43,7 @@ class Migrations {
 };
 
 Dialect dialect_of(const std::string& database_url);
-migration::TargetOptions target_options(const Settings& settings);
+migration::TargetOptions target_options(const Context& context);
 
 // Writes the target's name into its fence. Only another name there is an error: a role that may not write is no reason
 // to end a party that only votes, and who claims writes it, too.

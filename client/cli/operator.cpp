@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include "client/cli/commands.h"
+#include "client/cli/convert.h"
+#include "client/cli/driver.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/json.h"
 #include "client/cli/migrations.h"
@@ -23,17 +25,37 @@ const v1::Round* indeterminate(const v1::Target& target, const std::string& id) 
   return nullptr;
 }
 
+// Only the database that the target is bound to can say how its round ended.
+Result<void> is_the_targets(const Context& context, migration::Target& target, const v1::Target& seen) {
+  const auto identity = target.identity();
+  if (!identity) return std::unexpected(identity.error());
+  const v1::Binding mine = binding_of(*identity, context.settings.application);
+  if (mine.minted_id().empty()) {
+    return failure(ErrorCode::kFailedPrecondition, "TARGET_NOT_BOUND",
+                   target.describe() + " holds nothing of Syzygy's, so it cannot say how the round ended; give " +
+                       context.settings.target + "'s own database, or, where it has none, --attest-stopped alone");
+  }
+  const v1::Binding& bound = seen.binding();
+  if (!seen.has_binding() || (mine.minted_id() == bound.minted_id() && mine.system_id() == bound.system_id() &&
+                              mine.database() == bound.database())) {
+    return {};
+  }
+  return failure(ErrorCode::kFailedPrecondition, "TARGET_BOUND_ELSEWHERE",
+                 context.settings.target + " is bound to the database " + bound.database() + " (system " +
+                     bound.system_id() + "), and " + target.describe() +
+                     " is another one; give --database the target's own");
+}
+
 // Claims the fence with the operator's token and reads whether the round's outcome stands there.
-Result<void> claim_and_read(const Context& context, const std::string& round, v1::ResolveRequest& finish) {
-  auto target = migration::open_target(context.settings.database, target_options(context.settings));
-  if (!target) return std::unexpected(target.error());
+Result<void> claim_and_read(const Context& context, migration::Target& target, const std::string& round,
+                            v1::ResolveRequest& finish) {
   migration::ClaimRequest request;
   request.token = Token{finish.token()};
   request.incarnation = IncarnationId{finish.request().incarnation()};
   request.round = RoundId{round};
   request.wait_max = Duration{60'000};
   const auto result =
-      (*target)->claim(request, [&](const migration::Progress& p) { context.narrator.say(p.text); }, {});
+      target.claim(request, [&](const migration::Progress& p) { context.narrator.say(p.text); }, context.quit);
   if (const Error* error = std::get_if<Error>(&result)) return std::unexpected(*error);
   if (const auto* refused = std::get_if<migration::ClaimRefused>(&result)) {
     return failure(ErrorCode::kAborted, "CLAIM_REFUSED",
@@ -88,8 +110,7 @@ int run_leave(const Context& context) {
   if (client == nullptr) return code;
   v1::LeaveRequest request;
   request.mutable_request()->set_incarnation(context.settings.incarnation);
-  // The process itself counts from 1; an operator's word for it comes after everything that it can have said.
-  request.mutable_request()->set_sequence(std::uint64_t{1} << 40);
+  request.mutable_request()->set_sequence(kOperatorSequence);
   request.set_target(context.settings.target);
   request.set_reason("taken out by " + actor_of(context.settings) +
                      (context.settings.reason.empty() ? "" : ": " + context.settings.reason));
@@ -120,6 +141,17 @@ int run_resolve(const Context& context) {
     return fail(context, kExitUsage,
                 "no round of " + s.target + " is INDETERMINATE; see syzygy status --target " + s.target);
 
+  const auto refused = [&](const Error& error) {
+    return fail(context, error.reason.starts_with("DATABASE_") ? kExitDatabase : exit_code(error), error.message);
+  };
+  std::unique_ptr<migration::Target> target;
+  if (!s.database.empty()) {
+    auto opened = migration::open_target(s.database, target_options(context));
+    if (!opened) return refused(opened.error());
+    target = std::move(*opened);
+    if (auto own = is_the_targets(context, *target, seen->target()); !own) return refused(own.error());
+  }
+
   v1::ResolveRequest begin;
   *begin.mutable_request() = fresh_request();
   begin.set_target(s.target);
@@ -140,16 +172,14 @@ int run_resolve(const Context& context) {
   finish.set_verdict(s.verdict == "succeeded" ? v1::ROUND_STATE_SUCCEEDED
                      : s.verdict == "failed"  ? v1::ROUND_STATE_FAILED
                                               : v1::ROUND_STATE_UNSPECIFIED);
-  if (!s.database.empty()) {
-    if (auto claimed = claim_and_read(context, round->id(), finish); !claimed) {
-      return fail(context, claimed.error().reason.starts_with("DATABASE_") ? kExitDatabase : exit_code(claimed.error()),
-                  claimed.error().message);
-    }
+  if (target != nullptr) {
+    if (auto claimed = claim_and_read(context, *target, round->id(), finish); !claimed) return refused(claimed.error());
   }
-  if (!finish.has_found() && s.verdict.empty()) {
+  const bool attested = s.attest_stopped || s.attest_database_gone;
+  if (!finish.has_found() && (s.verdict.empty() || !attested)) {
     return fail(context, kExitUsage,
-                "the target does not say how the round ended; look at the database, then pass --as succeeded or --as "
-                "failed, with --attest-stopped");
+                "the target does not say how the round ended; look at the database, make sure that processes and "
+                "sessions of the lost run are gone, then pass --as succeeded or --as failed, and --attest-stopped");
   }
   const auto answer = client->resolve(finish, bound(context));
   if (!answer) return fail(context, answer.error());

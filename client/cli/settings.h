@@ -81,6 +81,7 @@ struct Settings {
   bool again = false;
   bool checked = false;
   std::string on_applier_lost = "stop";  // or "retry"
+  std::string mode = "settings";         // or "reject", "require": what the target's guard of DDL must do
   std::vector<std::string> child;
 
   // operators
@@ -99,6 +100,11 @@ struct Settings {
   bool attest_database_gone = false;
   std::string incarnation;
   std::string positional_target;
+
+  // guard
+  std::string guard_mode = "reject";  // or "require"
+  std::vector<std::string> allow_roles;
+  bool print_only = false;
 };
 
 // "30s", "500ms", "2h", "1h30m", "45" (seconds). nullopt: not one, or longer than 30 days.

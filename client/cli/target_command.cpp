@@ -61,7 +61,7 @@ int rebind(const Context& context) {
   const Settings& s = context.settings;
   if (const int code = require(context, s.database, "--database", "postgresql://orders@db/orders")) return code;
   if (const int code = require(context, s.reason, "--reason", "restored from backup")) return code;
-  migration::TargetOptions options = target_options(s);
+  migration::TargetOptions options = target_options(context);
   options.lock_attempts = kRebindAttempts;
   auto target = migration::open_target(s.database, options);
   if (!target) return fail(context, kExitDatabase, target.error().message);

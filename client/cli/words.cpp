@@ -11,13 +11,8 @@
 namespace syzygy::cli {
 namespace {
 
-// Text of others on our terminal: UTF-8 stays, control characters do not.
-std::string safe(const std::string& text) {
-  if (!is_utf8(text)) return printable(text, text.size());
-  std::string out;
-  for (const char c : text) out.push_back(static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c);
-  return out;
-}
+// Text of others on our terminal.
+std::string safe(const std::string& text) { return legible(text); }
 
 std::vector<std::string> counted(const v1::Round& round) {
   std::vector<std::string> names;
@@ -163,7 +158,9 @@ std::string event_line(const v1::Event& event, const v1::Target&) {
     case v1::EVENT_KIND_APPLIER_DECLINED:
       return party + " declined" + because();
     case v1::EVENT_KIND_STEP_PROGRESS:
-      return party + ": " + text;
+      return text.empty() ? "" : party + ": " + text;
+    case v1::EVENT_KIND_BOUND:
+      return "bound " + text + (event.actor().empty() ? "" : ", by " + safe(event.actor()));
     case v1::EVENT_KIND_SEVERED:
       return "severed by " + safe(event.actor()) + because();
     case v1::EVENT_KIND_PIN_SET:
@@ -171,7 +168,7 @@ std::string event_line(const v1::Event& event, const v1::Target&) {
     case v1::EVENT_KIND_EXCUSED:
       return party + " is excused by " + safe(event.actor()) + because();
     case v1::EVENT_KIND_EXCUSE_ENDED:
-      return party + " is excused no longer";
+      return party + " is excused no longer" + (event.actor().empty() ? "" : ", by " + safe(event.actor()) + because());
     case v1::EVENT_KIND_DIVERGED:
       return "parties disagree: " + text;
     case v1::EVENT_KIND_CONVERGED:

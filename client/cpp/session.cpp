@@ -458,14 +458,6 @@ std::optional<Happening> Session::Impl::joined(v1::JoinResponse response, BootTi
       return finish(Ending::kFailed, present, round, response.notice());
     case v1::VERDICT_INDETERMINATE:
       return finish(Ending::kIndeterminate, present, round, response.notice());
-    case v1::VERDICT_ENDED: {
-      const v1::Round* ended = find_round(response.target(), round);
-      if (ended != nullptr && ended->state() == v1::ROUND_STATE_DISSOLVED) {
-        return finish(Ending::kDissolved, present, round);
-      }
-      join_again();
-      return std::nullopt;
-    }
     default:
       return Refused{Error{ErrorCode::kInternal,
                            "VERDICT_UNKNOWN",

@@ -27,6 +27,18 @@ bool is_control(std::uint32_t point) {
   return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029;
 }
 
+// Marks, embeddings, overrides and isolates of writing direction: they show text in another order than it has.
+bool reorders(std::uint32_t point) {
+  return point == 0x200E || point == 0x200F || (point >= 0x202A && point <= 0x202E) ||
+         (point >= 0x2066 && point <= 0x2069);
+}
+
+void append_escaped(std::string& out, char c) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  const auto byte = static_cast<unsigned char>(c);
+  out.append({'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]});
+}
+
 }  // namespace
 
 bool is_utf8(std::string_view bytes) {
@@ -37,15 +49,37 @@ bool is_utf8(std::string_view bytes) {
   return true;
 }
 
+std::string legible(std::string_view bytes) {
+  std::string out;
+  while (!bytes.empty()) {
+    std::string_view rest = bytes;
+    std::uint32_t point = 0;
+    if (!next_code_point(rest, point)) {
+      append_escaped(out, bytes.front());
+      bytes.remove_prefix(1);
+      continue;
+    }
+    const std::string_view one = bytes.substr(0, bytes.size() - rest.size());
+    bytes = rest;
+    if (point == '\n' || point == '\r' || point == '\t') {
+      out.push_back(' ');
+    } else if (is_control(point) || reorders(point)) {
+      for (const char c : one) append_escaped(out, c);
+    } else {
+      out.append(one);
+    }
+  }
+  return out;
+}
+
 std::string printable(std::string_view bytes, std::size_t bytes_max) {
-  static constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
   for (const char c : bytes.substr(0, bytes_max)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x20 && byte < 0x7F && c != '\\') {
       out.push_back(c);
     } else {
-      out.append({'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]});
+      append_escaped(out, c);
     }
   }
   if (bytes.size() > bytes_max) out.append("...");

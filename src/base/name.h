@@ -24,4 +24,8 @@ bool is_utf8(std::string_view bytes);
 // line.
 std::string printable(std::string_view bytes, std::size_t bytes_max = 40);
 
+// `bytes` for people: what is printable UTF-8 stays, line breaks and tabs become spaces, and everything that could move
+// a terminal's cursor, reorder its text or is no UTF-8 is escaped as \xNN.
+std::string legible(std::string_view bytes);
+
 }  // namespace syzygy

@@ -67,7 +67,8 @@ std::optional<Reply> repeated(const Draft& draft, const RequestId& request, cons
   if (request.sequence < last.sequence) {
     return refused(ErrorCode::kFailedPrecondition, "REQUEST_OLD",
                    "request " + std::to_string(request.sequence) + " of this process comes after its request " +
-                       std::to_string(last.sequence) + " was executed; it is not executed any more");
+                       std::to_string(last.sequence) + " was executed; it is not executed any more",
+                   {{"executed", std::to_string(last.sequence)}});
   }
   if (digest != last.digest && !PLANTED(altered_accepted)) {
     return refused(ErrorCode::kFailedPrecondition, "REQUEST_REUSED",

@@ -51,6 +51,14 @@ TEST(Words, WhoCameWithNothingPendingStandsBesideTheMissing) {
   EXPECT_THAT(line, Not(HasSubstr("sa-east")));
 }
 
+TEST(Words, LettersOfEveryLanguageStayAndControlsAreEscaped) {
+  v1::Event event;
+  event.set_kind(v1::EVENT_KIND_SEVERED);
+  event.set_actor("jürgen");
+  event.set_text("größer, 日本\n\x1b[2J\xc2\x9b\xe2\x80\xae\xff");
+  EXPECT_EQ(event_line(event, v1::Target{}), "severed by jürgen (größer, 日本 \\x1b[2J\\xc2\\x9b\\xe2\\x80\\xae\\xff)");
+}
+
 TEST(Words, WhatComesFromOthersCannotWriteToTheTerminal) {
   v1::Round round = gathering();
   round.mutable_members(0)->set_party("eu\x1b[2J\nwest");

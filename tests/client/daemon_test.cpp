@@ -45,7 +45,12 @@ class Daemon {
   void start() {
     const auto ports = folder_ / "ports";
     std::filesystem::remove(ports);
-    std::vector<std::string> words{SYZYGYD,
+    // The kernel kills it together with this thread, which is a test's own.
+    std::vector<std::string> words{"/usr/bin/setpriv",
+                                   "--pdeathsig",
+                                   "KILL",
+                                   "--",
+                                   SYZYGYD,
                                    "--http",
                                    "127.0.0.1:0",
                                    "--grpc",

@@ -570,30 +570,6 @@ TEST_F(SessionTest, SupersededItReadsAgainAndJoinsAgain) {
   EXPECT_EQ(daemon.joins[1].plan().steps_size(), 1);
 }
 
-TEST_F(SessionTest, AnEndedVerdictIsAnsweredByJoiningAnew) {
-  std::atomic<int> asked{0};
-  daemon.on_join = [&](auto&, auto& request, auto& response) {
-    v1::Target target = daemon.target();
-    if (++asked == 1) {
-      auto* round = target.add_rounds();
-      round->set_id("r0");
-      round->set_state(v1::ROUND_STATE_EXPIRED);
-      response.set_verdict(v1::VERDICT_ENDED);
-      response.set_round_id("r0");
-    } else {
-      daemon.enrol(request, "r1", target);
-      response.set_verdict(v1::VERDICT_APPLIED);
-      response.set_round_id("r1");
-    }
-    *response.mutable_target() = target;
-    return grpc::Status::OK;
-  };
-  Session session(client_of(quick({daemon.endpoint()})), options());
-  EXPECT_EQ(await<Finished>(session).ending, Ending::kAlreadyApplied);
-  ASSERT_EQ(daemon.joins.size(), 2u);
-  EXPECT_EQ(daemon.joins[1].request().sequence(), 2u);
-}
-
 TEST_F(SessionTest, ADissolvedRoundIsNotJoinedAgain) {
   Session session(client_of(quick({daemon.endpoint()})), options());
   await<Changed>(session);
@@ -865,7 +841,7 @@ TEST_F(SessionTest, WhateverTheDaemonDoesItEndsInTime) {
       return *broken;
     daemon.move([&](auto& t) { daemon.enrol(request, "r" + std::to_string(one_of(3)), t); });
     *response.mutable_target() = daemon.target();
-    response.set_verdict(one_of(2) == 0 ? v1::VERDICT_ENDED : v1::VERDICT_WAIT);
+    response.set_verdict(one_of(2) == 0 ? v1::VERDICT_SETTLE : v1::VERDICT_WAIT);
     response.set_round_id("r" + std::to_string(one_of(3)));
     return grpc::Status::OK;
   };

@@ -14,7 +14,7 @@ import unittest
 from typing import Any, Tuple
 
 from .support.daemon import Daemon
-from .support.processes import ScratchDirectory
+from .support.processes import ScratchDirectory, wait_until
 from .support.site import PARTIES, CliTest, Ended, Site, nobody, syzygy
 
 USERS = "CREATE TABLE users (id int);"
@@ -259,6 +259,26 @@ class BadFiles(CliTest):
 
 
 class VanishedDatabase(CliTest):
+    def test_the_server_is_killed_during_a_step_outside_a_transaction(self) -> None:
+        site = self.site(True, m0001_users=USERS, m0002_slow="-- syzygy:no-transaction\n-- syzygy:stage pre_deploy\nSELECT pg_sleep(300);")
+        runs = [site.start(*site.migrate(party), name=party) for party in PARTIES]
+        site.until("step 2 of 2")
+        name = site.database.rsplit("/", 1)[1]
+        with self.postgres.connect(name) as connection:
+            wait_until("the statement runs", lambda: connection.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND state = 'active' AND pid <> pg_backend_pid()").fetchone())  # fmt: skip
+        self.postgres.restart(signal.SIGKILL)
+        self.assertEqual([run.wait() for run in runs], [84, 84, 84], site.said())
+        for run in runs.copy():
+            self.assertIn("0002", run.output())
+            self.assertIn("syzygy resolve", run.output())
+        held = site.alone()
+        self.assertEqual(held.code, 84, held.err)
+        resolved = syzygy("resolve", "--target", site.target, "--database", site.database, "--as", "failed", "--attest-stopped", "--reason", "looked", "--daemon", self.daemon.grpc)
+        self.assertEqual(resolved.code, 0, resolved.err)
+        site.write(m0002_slow="-- syzygy:no-transaction\n-- syzygy:stage pre_deploy\nSELECT 1;")
+        again = site.alone()
+        self.assertEqual(again.code, 0, again.err)
+
     def test_the_server_is_killed_during_a_slow_step_and_comes_back(self) -> None:
         site = self.site(True, m0001_users=USERS)
         name = site.database.rsplit("/", 1)[1]

@@ -86,6 +86,14 @@ class Doctor(CliTest):
         site.dir += "-not"
         self.assertIn(site.dir, self.look(site)["migrations"])
 
+    def test_two_names_for_one_database(self) -> None:
+        site = self.site(m0001_users=USERS)
+        self.assertEqual(site.alone().code, 0)
+        first, site.target = site.target, "another-name"
+        wrong = self.look(site)
+        self.assertEqual(list(wrong), ["target's name"])
+        self.assertIn(first, wrong["target's name"])
+
     def test_the_database_does_not_answer(self) -> None:
         site = self.site(True, m0001_users=USERS)
         right, site.database = site.database, f"postgresql://postgres:hunter2@{nobody()}/orders"
@@ -128,7 +136,7 @@ class Doctor(CliTest):
         self.assertRegex(self.look(site, daemon=daemon.grpc)["clock"], "differ by 3[56]")
         late.create_database("orders")
         site.database = f"postgresql://postgres@127.0.0.1:{late.port}/orders"
-        self.assertRegex(self.look(site)["server clock"], "differ by 3[56]")
+        self.assertRegex(self.look(site, "--app", "other")["server clock"], "differ by 3[56]")
 
     def test_text_for_people(self) -> None:
         address = nobody()

@@ -39,6 +39,20 @@ class Together(CliTest):
         with self.postgres.connect(site.database.rsplit("/", 1)[1]) as connection:
             self.assertEqual(connection.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_id'::regclass").fetchall(), [(True,)])
 
+    def test_two_applications_build_indexes_of_one_table_at_the_same_time(self) -> None:
+        one = self.site(True, m0001_users="CREATE TABLE users AS SELECT i AS id FROM generate_series(1, 200000) AS i;")
+        self.assertEqual(one.alone().code, 0)
+        other = self.site(True)
+        other.database = one.database
+        index = "-- syzygy:no-transaction\nCREATE INDEX CONCURRENTLY {} ON users ({});"
+        one.write(m0002_index=index.format("by_id", "id"))
+        other.write(m0001_index=index.format("by_double", "(id * 2)"))
+        runs = [one.start(*one.migrate(party), name=party) for party in PARTIES]
+        runs += [other.start(*other.migrate(party, "--app", "reports"), name=party) for party in PARTIES]
+        self.assertEqual([run.wait() for run in runs], [0] * 6, one.said() + other.said())
+        with self.postgres.connect(one.database.rsplit("/", 1)[1]) as connection:
+            self.assertEqual(connection.execute("SELECT bool_and(indisvalid), count(*) FROM pg_index WHERE indrelid = 'users'::regclass").fetchall(), [(True, 2)])
+
     def test_sql_that_fails_fails_all_and_names_the_place(self) -> None:
         site = self.site(True, m0001_users=USERS, m0002_bad="-- syzygy:stage pre_deploy\nSELECT 1;\nINSERT INTO no_such_table VALUES (1);\n")
         self.assertEqual(site.together("--pre-deploy"), [80, 80, 80], site.said())
@@ -146,6 +160,34 @@ class Signals(CliTest):
         run.stop(signal.SIGINT)
         self.assertEqual(run.wait(), 130, run.output())
         self.assertNotIn("counted", self.tables(site))
+
+
+    def test_the_applier_leaves_while_the_daemon_does_not_answer_its_claim(self) -> None:
+        site = self.site(True, m0001_users=USERS)
+        site.daemon = Daemon()
+        self.addCleanup(site.daemon.close)
+        with self.postgres.connect(site.database.rsplit("/", 1)[1]) as connection:
+
+            def token() -> int:
+                return int(str(connection.execute("SELECT token FROM syzygy.fence").fetchone()[0]))  # type: ignore[index]
+
+            self.assertEqual(site.alone("--to", "0001").code, 0)
+            before = token()
+            site.write(m0002_email=EMAIL)
+            with self.postgres.connect(site.database.rsplit("/", 1)[1]) as other, other.transaction():
+                other.execute("SELECT 1 FROM syzygy.fence FOR UPDATE")  # holds the claim up until the daemon is frozen
+                run = site.start(*site.migrate("eu-west", quorum=1), name="eu-west")
+                site.until("elected")
+                wait_until("it claims", lambda: "elected: this process applies" in run.output())
+                os.kill(site.daemon.process.popen.pid, signal.SIGSTOP)
+            try:
+                wait_until("the claim stands", lambda: token() > before)
+                run.popen.send_signal(signal.SIGTERM)
+                self.assertEqual(run.wait(30), 143, run.output())
+            finally:
+                os.kill(site.daemon.process.popen.pid, signal.SIGCONT)
+        self.assertIn("nothing was applied", run.output())
+        self.assertEqual(site.alone().code, 0, "the next one needs no cleaning up")
 
 
 class Alone(CliTest):

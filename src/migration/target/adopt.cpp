@@ -24,7 +24,15 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
     if (!fence) return std::unexpected(fence.error());
     auto snap = read_snapshot({});
     if (!snap) return std::unexpected(snap.error());
-    if (!snap->applied.empty()) return adopt_more(*snap, directory, at, who);
+    if (!snap->applied.empty()) {
+      const auto begun_here = [&](const KnownStep& step) {
+        return at && same_id(step.id, *at) && std::ranges::any_of(snap->begun, [&](const BegunStep& begun) {
+                 return same_id(begun.id, step.id) && begun.direction == Direction::kUp;
+               });
+      };
+      const auto done = std::ranges::find_if(directory, begun_here);
+      return done == directory.end() ? adopt_more(*snap, directory, at, who) : adopt_begun(*snap, *done, who);
+    }
     auto steps = plan_adoption(snap->foreign, directory, at);
     if (!steps) {
       db_->rollback();
@@ -56,6 +64,29 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
   });
   if (!outcome) return std::unexpected(outcome.error());
   return std::move(*outcome);
+}
+
+// A step outside a transaction whose end nobody knew, and that somebody has seen to be done. REQUIRES: the transaction
+// that holds the fence row; ends it.
+Sql<Result<Adoption>> GuardedTarget::adopt_begun(const Snapshot& snap, const KnownStep& step, std::string_view who) {
+  auto free = db_->step_lock_free(StepLock::kExclusive);
+  if (!free) return std::unexpected(free.error());
+  if (!*free) {
+    db_->rollback();
+    return Result<Adoption>{std::unexpected(
+        refused("STEP_RUNS", "A session still runs a step in " + describe() + ": adopt " + step.id.value +
+                                 " when that has ended, if it is not in the history then."))};
+  }
+  if (auto gone = ledger_.forget_begun(step.id); !gone) return std::unexpected(gone.error());
+  if (auto done = ledger_.write_adopted(step, who); !done) return std::unexpected(done.error());
+  auto logged = ledger_.write_audit({"adopt", step.id, "begun outside a transaction, and done after all",
+                                     std::string(who), "", Instant{}, snap.claim.token});
+  if (!logged) return std::unexpected(logged.error());
+  if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+  Adoption adoption;
+  adoption.from = "--at " + step.id.value;
+  adoption.adopted.push_back(step.id);
+  return Result<Adoption>{std::move(adoption)};
 }
 
 // What another tool, whose table is kept, did since. REQUIRES: the transaction that holds the fence row; ends it.

@@ -116,7 +116,9 @@ bool GuardedTarget::wait_for_lock(const Refused& refused, const PlannedStep& ste
   const std::optional<Blocker> by = progress ? holder(refused, step) : std::nullopt;
   const std::string what = refused.statement ? shown(step.statements[*refused.statement].text) : refused.what;
   tell(progress, {.kind = Progress::Kind::kLockTimeout,
-                  .text = "a lock was not given within " + std::to_string(options_.lock_timeout.count()) + " ms" +
+                  .text = (refused.error.state == "40P01" ? "a deadlock with another session was broken here"
+                                                          : "a lock was not given within " +
+                                                                std::to_string(options_.lock_timeout.count()) + " ms") +
                           (by ? ", " + by->session + " holds one" : "") + ": " + what + "; attempt " +
                           std::to_string(attempt + 1) + " of " + std::to_string(options_.lock_attempts) + " in " +
                           std::to_string(delay.count()) + " ms",
@@ -126,10 +128,12 @@ bool GuardedTarget::wait_for_lock(const Refused& refused, const PlannedStep& ste
 }
 
 std::expected<GuardedTarget::Ended, GuardedTarget::Refused> GuardedTarget::one_attempt(
-    const RunInfo& run, Guard guard, [[maybe_unused]] const CommitPoints& points, int attempt, const Body& body) {
+    const RunInfo& run, Guard guard, [[maybe_unused]] const CommitPoints& points, int attempt,
+    const Driver::RunOptions& waits, const Body& body) {
   const auto ours = [](SqlError error, std::string what) {
     return std::unexpected(Refused{std::move(error), std::nullopt, std::move(what)});
   };
+  db_->present(options_.application, run);
   auto begun = db_->begin_write();
   if (!begun && begun.error().kind == SqlError::Kind::kLost && !break_glass_ && guard == Guard::kClaim) {
     // The session died while it was idle; nothing of this attempt has been sent on it.
@@ -150,7 +154,7 @@ std::expected<GuardedTarget::Ended, GuardedTarget::Refused> GuardedTarget::one_a
   auto ended = body(attempt);
   if (!ended || ended->has_value()) return ended;
   SYZYGY_KILL_POINT(points.before);
-  if (auto done = db_->commit(); !done) return ours(done.error(), "the COMMIT");
+  if (auto done = db_->commit(waits, true); !done) return ours(done.error(), "the COMMIT");
   SYZYGY_KILL_POINT(points.after);
   return Ended{};
 }
@@ -170,7 +174,7 @@ GuardedTarget::Ended GuardedTarget::in_transaction(const RunInfo& run, const Pla
                    std::nullopt}};
     }
     if (auto connected = db_->connect(); !connected) return Lost{connected.error()};
-    auto ended = one_attempt(run, guard, points, attempt, body);
+    auto ended = one_attempt(run, guard, points, attempt, waits_of("COMMIT", progress, stop), body);
     if (ended && !ended->has_value()) return std::nullopt;
     db_->rollback();
     if (ended) return std::move(*ended);
@@ -199,11 +203,30 @@ std::expected<void, GuardedTarget::Refused> GuardedTarget::run_statement(const P
                   .total = static_cast<int>(step.statements.size()),
                   .attempt = attempt,
                   .blocker = std::nullopt});
-  const auto on_notice = [&](const std::string& words) {
+  if (auto done = db_->run(statement.text, waits_of(shown(statement.text), progress, stop)); !done) {
+    return refused(done.error());
+  }
+  return {};
+}
+
+Driver::RunOptions GuardedTarget::waits_of(const std::string& what, const OnProgress& progress,
+                                           const std::stop_token& stop) {
+  Driver::RunOptions waits;
+  waits.stop = stop;
+  waits.on_notice = [&progress](const std::string& words) {
     tell(progress, {.kind = Progress::Kind::kNotice, .text = words, .blocker = std::nullopt});
   };
-  if (auto done = db_->run(statement.text, {stop, on_notice}); !done) return refused(done.error());
-  return {};
+  waits.on_waiting = [this, what, &progress](Duration waited, bool answers) {
+    const std::string time = std::to_string(waited.count() / 1'000) + " s";
+    tell(progress,
+         {.kind = Progress::Kind::kWaiting,
+          .text = answers ? "still running, for " + time + ": " + what
+                          : describe() + " has not answered for " + time +
+                                ", and takes no new connection either (it is frozen, overloaded or cut off); " +
+                                "still waiting for: " + what,
+          .blocker = std::nullopt});
+  };
+  return waits;
 }
 
 Sql<GuardedTarget::Ended> GuardedTarget::check_history(const Step& step) {
@@ -318,6 +341,20 @@ ApplyResult GuardedTarget::apply_outside(const RunInfo& run, const PlannedStep& 
   return result;
 }
 
+std::expected<void, GuardedTarget::Refused> GuardedTarget::without_invalid_indexes(const PlannedStep& step,
+                                                                                   std::size_t index,
+                                                                                   const OnProgress& progress) {
+  if (index >= step.meanings.size()) return {};
+  auto dropped = db_->drop_invalid_indexes(step.meanings[index]);
+  if (!dropped) return std::unexpected(Refused{std::move(dropped.error()), index, ""});
+  for (const std::string& name : *dropped) {
+    tell(progress, {.kind = Progress::Kind::kIndexDropped,
+                    .text = "dropped the INVALID index " + name + " that an earlier build left; building it anew",
+                    .blocker = std::nullopt});
+  }
+  return {};
+}
+
 std::expected<void, GuardedTarget::Refused> GuardedTarget::statements_outside(const PlannedStep& step,
                                                                               const OnProgress& progress,
                                                                               const std::stop_token& stop,
@@ -327,24 +364,17 @@ std::expected<void, GuardedTarget::Refused> GuardedTarget::statements_outside(co
     const auto refused = [&](SqlError error) { return std::unexpected(Refused{std::move(error), i, ""}); };
     const bool concurrently = builds_concurrently(step, i);
     // A CONCURRENTLY takes a lock that blocks nobody's reads and writes, and then waits for everybody else's
-    // transactions: with a lock timeout it would fail there, and leave an INVALID index behind.
+    // transactions: with a lock timeout it would fail there, and leave an INVALID index behind. Two of them on one
+    // table wait for each other, until the server breaks the deadlock.
     auto limited = db_->set_lock_timeout(concurrently ? Duration{0} : options_.lock_timeout);
     if (!limited) return refused(limited.error());
-    if (i < step.meanings.size()) {
-      auto dropped = db_->drop_invalid_indexes(step.meanings[i]);
-      if (!dropped) return refused(dropped.error());
-      for (const std::string& name : *dropped) {
-        tell(progress, {.kind = Progress::Kind::kIndexDropped,
-                        .text = "dropped the INVALID index " + name + " that an earlier build left; building it anew",
-                        .blocker = std::nullopt});
-      }
-    }
     own_transaction = own_transaction || ends_transaction(step.statements[i].text);
     Backoff backoff(options_.retry_delay_min, options_.retry_delay_max);
     for (int attempt = 1;; ++attempt) {
-      auto done = run_statement(step, i, attempt, progress, stop);
+      auto done = without_invalid_indexes(step, i, progress);
+      if (done) done = run_statement(step, i, attempt, progress, stop);
       if (done) break;
-      const bool again = done.error().error.kind == SqlError::Kind::kLockTimeout && !own_transaction && !concurrently;
+      const bool again = done.error().error.kind == SqlError::Kind::kLockTimeout && !own_transaction;
       if (!again || !wait_for_lock(done.error(), step, attempt, backoff, progress, stop)) {
         if (stop.stop_requested() && done.error().error.kind == SqlError::Kind::kLockTimeout) {
           done.error().error.kind = SqlError::Kind::kCancelled;

@@ -27,7 +27,8 @@ struct SqlError {
     kRefused,      // the database says no
     kRights,       // ... because this role may not
     kReadOnly,     // ... because nothing can be written here (a standby, a read-only file)
-    kLockTimeout,  // a lock was not given in time: the one kind that is tried again
+    kLockTimeout,  // a lock was not given in time, or never would have been (a deadlock): the one kind that is tried
+                   // again
     kCancelled,    // stopped by us
     kLost,         // the connection is gone; what became of the statement is not known
   };
@@ -67,7 +68,16 @@ class Driver {
 
   virtual Sql<void> begin_read() = 0;   // one snapshot until commit
   virtual Sql<void> begin_write() = 0;  // kLockTimeout where the database has one writer, and it is another
-  virtual Sql<void> commit() = 0;
+  Sql<void> commit() { return commit({}, false); }
+  // `long_wait`: deferred constraints and standbys may take their time; told and stopped as a statement.
+  struct RunOptions {
+    std::stop_token stop;
+    std::function<void(const std::string&)> on_notice;
+    // Every now and then while nothing has come for a while, on the calling thread: for how long, and whether the
+    // server answers anybody (a new connection).
+    std::function<void(Duration waited, bool answers)> on_waiting;
+  };
+  virtual Sql<void> commit(const RunOptions& options, bool long_wait) = 0;
   virtual void rollback() = 0;
   // The same text twice means that nothing ended our transaction in between.
   virtual Sql<std::string> transaction_mark() = 0;
@@ -75,10 +85,6 @@ class Driver {
   virtual Sql<void> reset_session() = 0;
 
   // ---- the migration's statements: exactly one each
-  struct RunOptions {
-    std::stop_token stop;
-    std::function<void(const std::string&)> on_notice;
-  };
   virtual Sql<void> run(std::string_view statement, const RunOptions& options) = 0;
   // Outside a transaction: for the statements that follow. 0: wait for ever.
   virtual Sql<void> set_lock_timeout(Duration timeout) = 0;
@@ -119,6 +125,16 @@ class Driver {
   // `table` as find_tables() named it: is it still there, whatever the session's search path says by now?
   virtual Sql<bool> has_table(const std::string& table) = 0;
   virtual Sql<std::vector<ForeignTable>> find_tables(const std::vector<std::string>& names) = 0;
+
+  // From now on the transactions of this session that write, and its steps outside one, present this run's token to the
+  // guard below.
+  virtual void present(const std::string& application, const RunInfo& run) = 0;
+  // "" where the database can have no guard.
+  [[nodiscard]] virtual std::string ddl_guard_script(const DdlGuard& guard) const = 0;
+  [[nodiscard]] virtual std::string ddl_guard_removal() const = 0;
+  virtual Sql<DdlGuard> read_ddl_guard() = 0;
+  // Several statements of ours, in the transaction that was begun.
+  virtual Sql<void> execute(const std::string& statements) = 0;
 
   virtual Result<Identity> identity() = 0;  // without `id`
   virtual std::vector<std::pair<std::string, std::string>> exec_environment(const std::string& application,

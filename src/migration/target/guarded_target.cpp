@@ -100,7 +100,8 @@ Result<std::string> GuardedTarget::rebind(std::string_view who, std::string_view
     const std::string stood = (*fence)->target;
     auto written = ledger_.write_target(options_.target);
     if (written) {
-      written = ledger_.write_audit({"rebind", StepId{}, "from " + (stood.empty() ? "no name" : stood) + " to " + options_.target,
+      written = ledger_.write_audit({"rebind", StepId{},
+                                     "from " + (stood.empty() ? "no name" : stood) + " to " + options_.target,
                                      std::string(who), std::string(reason), Instant{}, (*fence)->claim.token});
     }
     if (written) written = db_->commit();
@@ -258,6 +259,12 @@ std::vector<Finding> GuardedTarget::diagnose() {
     findings.push_back({"target's name", false, other->message, "syzygy doctor --target " + snap->target});
   } else if (!snap->target.empty()) {
     findings.push_back({"target's name", true, "the fence row says " + snap->target, ""});
+  }
+  if (const auto guard = ddl_guard(); guard && guard->mode != DdlGuard::Mode::kNone) {
+    findings.push_back({"guard of DDL", guard->enabled,
+                        guard->enabled ? "installed, mode " + std::string(to_string(guard->mode))
+                                       : "the event trigger is there, and is disabled: it refuses nothing",
+                        guard->enabled ? "" : "syzygy guard install --database URL   # as a superuser"});
   }
   if (!snap->claim.ended) {
     findings.push_back({"last run", false,

@@ -1,7 +1,7 @@
 // guarded_target.h - the protocol's rules for a target database, written once for every kind of database (driver.h).
 //
 // Reading and preparing are in guarded_target.cpp, taking the fence in claim.cpp, running steps under it in apply.cpp,
-// adopting and accepting in adopt.cpp. Thread rules and failures as in target.h.
+// adopting and accepting in adopt.cpp, the guard of DDL in ddl_guard.cpp. Thread rules and failures as in target.h.
 #pragma once
 
 #include <functional>
@@ -49,14 +49,22 @@ class GuardedTarget final : public Target {
                                                                             std::string_view pgoptions) override;
   Result<SessionsLeft> sessions_of(const RunInfo& run) override;
   Result<SessionsLeft> end_sessions_of(const RunInfo& run, Duration wait_max) override;
+  Result<DdlGuard> ddl_guard() override;
+  Result<void> install_ddl_guard(const DdlGuard& guard, std::string_view who, std::string_view reason) override;
+  Result<bool> remove_ddl_guard(std::string_view who, std::string_view reason) override;
+  Result<std::string> ddl_guard_script(const DdlGuard& guard) override;
   std::vector<Finding> diagnose() override;
 
  private:
+  // Runs `script` and writes the audit row, in one transaction.
+  Result<void> change_ddl_guard(const std::string& script, const AuditEntry& entry);
+
   // Runs `call` on a session; once more on a new one where an idle session turns out to have died meanwhile, and again
   // while a lock is not given. Only for calls that may be repeated.
   template <class T>
   Result<T> reading(std::string_view doing, const std::function<Sql<T>()>& call);
   Sql<Snapshot> read_snapshot(const RoundId& round);  // REQUIRES: a transaction
+  Sql<Result<Adoption>> adopt_begun(const Snapshot& snap, const KnownStep& step, std::string_view who);
   Sql<Result<Adoption>> adopt_more(const Snapshot& snap, const std::vector<KnownStep>& directory,
                                    const std::optional<StepId>& at, std::string_view who);
 
@@ -73,7 +81,8 @@ class GuardedTarget final : public Target {
   struct OtherName {
     Error error;
   };
-  using ClaimStep = std::variant<ClaimRow, Refusal, NotGiven, OtherName>;  // ClaimRow: committed; the claim before this one
+  using ClaimStep =
+      std::variant<ClaimRow, Refusal, NotGiven, OtherName>;  // ClaimRow: committed; the claim before this one
   Sql<ClaimStep> try_claim(const ClaimRequest& request);
   void tell_blocked(const std::optional<Blocker>& blocker, BlockedPolicy policy, const OnProgress& progress,
                     std::string& told);
@@ -100,7 +109,7 @@ class GuardedTarget final : public Target {
                        const CommitPoints& points, const OnProgress& progress, const std::stop_token& stop,
                        const Body& body);
   std::expected<Ended, Refused> one_attempt(const RunInfo& run, Guard guard, const CommitPoints& points, int attempt,
-                                            const Body& body);
+                                            const Driver::RunOptions& waits, const Body& body);
   // Waits before the next attempt. False: stopped, or there was one too many.
   bool wait_for_lock(const Refused& refused, const PlannedStep& step, int attempt, Backoff& backoff,
                      const OnProgress& progress, const std::stop_token& stop);
@@ -113,11 +122,15 @@ class GuardedTarget final : public Target {
   // REQUIRES: the step lock, where `fenced`.
   ApplyResult run_outside(const RunInfo& run, const PlannedStep& step, const ApplyOptions& options, bool fenced,
                           const OnProgress& progress, const std::stop_token& stop);
+  std::expected<void, Refused> without_invalid_indexes(const PlannedStep& step, std::size_t index,
+                                                       const OnProgress& progress);
   std::expected<void, Refused> statements_outside(const PlannedStep& step, const OnProgress& progress,
                                                   const std::stop_token& stop, std::size_t& finished);
   std::expected<void, Refused> run_statement(const PlannedStep& step, std::size_t index, int attempt,
                                              const OnProgress& progress, const std::stop_token& stop);
 
+  // For a statement, or a COMMIT: stopped by `stop`, and told while it waits.
+  Driver::RunOptions waits_of(const std::string& what, const OnProgress& progress, const std::stop_token& stop);
   Sql<Ended> check_history(const Step& step);
   Sql<void> write_done(const RunInfo& run, const Step& step, const ApplyOptions& options, Duration took);
   Sql<void> keep_foreign(const RunInfo& run, const Step& step, Duration took);

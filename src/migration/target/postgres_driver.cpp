@@ -6,20 +6,12 @@
 
 #include "base/name.h"
 #include "base/sha256.h"
+#include "migration/target/ddl_guard.h"
 #include "migration/target/driver.h"
 #include "migration/target/postgres_session.h"
 
 namespace syzygy::migration {
 namespace {
-
-std::string quoted_identifier(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    quoted += c;
-    if (c == '"') quoted += '"';
-  }
-  return quoted + "\"";
-}
 
 std::string ms(Duration time) { return std::to_string(time.count()); }
 
@@ -56,7 +48,10 @@ class PostgresDriver final : public Driver {
 
   Result<void> connect() override {
     if (session_ != nullptr) return {};
-    auto session = PostgresSession::open(address_);
+    auto session = PostgresSession::open(address_, {.answer_max = options_.answer_timeout + options_.lock_timeout,
+                                                    .stop_max = options_.stop_timeout,
+                                                    .quit = options_.quit,
+                                                    .tell_after = options_.tell_after});
     if (!session) return std::unexpected(session.error());
     session_ = std::move(*session);
     return {};
@@ -89,9 +84,11 @@ class PostgresDriver final : public Driver {
 
   Sql<void> begin_read() override { return script("begin isolation level repeatable read read only"); }
   Sql<void> begin_write() override {
-    return script("begin isolation level read committed read write; " + local_settings());
+    return script("begin isolation level read committed read write; " + local_settings() + presented("set local "));
   }
-  Sql<void> commit() override { return script("commit"); }
+  Sql<void> commit(const RunOptions& options, bool long_wait) override {
+    return long_wait ? run("commit", options) : script("commit");
+  }
   void rollback() override {
     if (session_ != nullptr && !script("rollback")) disconnect();  // its end is the other way to roll back
   }
@@ -108,14 +105,17 @@ class PostgresDriver final : public Driver {
   }
 
   Sql<void> run(std::string_view statement, const RunOptions& options) override {
-    auto rows = kept([&] { return session_->one(statement, options.stop, options.on_notice); });
+    auto rows = kept([&]() -> Sql<Rows> {
+      if (auto done = session_->run(statement, options); !done) return std::unexpected(done.error());
+      return Rows{};
+    });
     if (!rows) return std::unexpected(rows.error());
     return {};
   }
 
   Sql<void> set_lock_timeout(Duration timeout) override {
     if (session_ != nullptr && session_->pooled()) return {};
-    return script("set lock_timeout = " + ms(timeout) + check_interval("; set "));
+    return script("set lock_timeout = " + ms(timeout) + check_interval("; set ") + presented("set "));
   }
 
   Sql<std::vector<std::string>> drop_invalid_indexes(const Meaning& meaning) override;
@@ -216,7 +216,11 @@ class PostgresDriver final : public Driver {
   }
 
   Sql<bool> lock_for_prepare() override {
-    auto rows = query("select pg_catalog.pg_try_advisory_xact_lock($1::bigint)", {std::to_string(prepare_key_)});
+    // Our own tables are made without a token; a guard that requires one asks for a reason then.
+    auto rows = query(
+        "select pg_catalog.pg_try_advisory_xact_lock($1::bigint), "
+        "pg_catalog.set_config('syzygy.reason', 'the tables that Syzygy keeps', true)",
+        {std::to_string(prepare_key_)});
     if (!rows) return std::unexpected(rows.error());
     return rows->front()[0] == "t";
   }
@@ -275,6 +279,26 @@ class PostgresDriver final : public Driver {
     }
     return tables;
   }
+
+  void present(const std::string& application, const RunInfo& run) override {
+    presented_ = {{"syzygy.application", application},
+                  {"syzygy.token", std::to_string(run.token.value)},
+                  {"syzygy.incarnation", run.incarnation.value}};
+  }
+  [[nodiscard]] std::string ddl_guard_script(const DdlGuard& guard) const override {
+    return postgres_ddl_guard(options_.schema, guard);
+  }
+  [[nodiscard]] std::string ddl_guard_removal() const override { return postgres_ddl_guard_removal(options_.schema); }
+  Sql<DdlGuard> read_ddl_guard() override {
+    auto rows = query(
+        "select evtenabled, coalesce(pg_catalog.obj_description(oid, 'pg_event_trigger'), '') "
+        "from pg_catalog.pg_event_trigger where evtname = $1",
+        {options_.schema + "_guard"});
+    if (!rows) return std::unexpected(rows.error());
+    if (rows->empty()) return DdlGuard{};
+    return read_ddl_guard_comment(rows->front()[1], rows->front()[0] != "D");
+  }
+  Sql<void> execute(const std::string& statements) override { return script(statements); }
 
   Result<Identity> identity() override {
     Identity identity;
@@ -375,7 +399,15 @@ class PostgresDriver final : public Driver {
     return rows->front()[0] == "t";
   }
 
+  // What the guard of DDL asks for.
+  [[nodiscard]] std::string presented(const std::string& set) const {
+    std::string statements;
+    for (const auto& [name, value] : presented_) statements += "; " + set + name + " = " + quoted_literal(value);
+    return statements;
+  }
+
   PostgresAddress address_;
+  std::vector<std::pair<std::string, std::string>> presented_;
   TargetOptions options_;
   std::unique_ptr<PostgresSession> session_;
   std::optional<StepLock> held_;

@@ -1,13 +1,14 @@
-// postgres_session.h - one PostgreSQL connection, and all that this project uses of libpqxx.
+// postgres_session.h - one PostgreSQL connection, on libpq itself.
 //
-// libpqxx 6 reconnects by itself after a lost connection: onto a new backend, without the locks that the old one held.
-// So a session is thrown away at the first sign of a loss, and never comes back; exceptions end here. The password
-// lives in the connection string only, and is cut out of every message.
+// Everything is sent and awaited without blocking, so that a wait can be bounded, stopped and told: a server that is
+// frozen answers TCP for ever. A session is thrown away at the first sign of a loss, and never comes back: a new one
+// would not hold the old one's locks. The password lives in the connection string only, and is cut out of every
+// message.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <pqxx/pqxx>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -16,6 +17,9 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "migration/target/driver.h"
+
+struct pg_conn;
+struct pg_result;
 
 namespace syzygy::migration {
 
@@ -27,37 +31,56 @@ struct PostgresAddress {
 };
 Result<PostgresAddress> read_postgres_url(const std::string& url, Duration connect_timeout);
 
+struct PostgresLimits {
+  Duration answer_max{30'000};  // of silence where an answer is due at once; then the session is lost
+  Duration stop_max{5'000};     // of silence after the server was asked to stop a statement; likewise
+  Duration quit_max{3'000};     // of silence once `quit` is requested; likewise
+  std::stop_token quit;         // this process is to end
+  Duration tell_after{10'000};  // of silence, that `on_waiting` hears of
+};
+
 class PostgresSession {
  public:
-  static Result<std::unique_ptr<PostgresSession>> open(const PostgresAddress& address);
+  static Result<std::unique_ptr<PostgresSession>> open(const PostgresAddress& address, PostgresLimits limits);
   ~PostgresSession();
 
   PostgresSession(const PostgresSession&) = delete;
   PostgresSession& operator=(const PostgresSession&) = delete;
 
-  // Several statements at once, without parameters: the simple protocol.
+  // Several statements at once, without parameters: the simple protocol. Gives the rows of the last.
   Sql<Rows> script(const std::string& sql);
   // Exactly one statement: the server refuses a second one.
   Sql<Rows> one(std::string_view sql, const std::vector<std::string>& params);
-  // As one(), stopped by `stop`; notices go to `on_notice`.
-  Sql<Rows> one(std::string_view sql, std::stop_token stop, std::function<void(const std::string&)> on_notice);
+  // As one(), for as long as it takes, stopped by options.stop; its rows are not kept.
+  Sql<void> run(std::string_view sql, const Driver::RunOptions& options);
 
   [[nodiscard]] bool pooled() const { return pooled_; }
-  [[nodiscard]] int server_version() const { return server_version_; }  // 150018
+  [[nodiscard]] int server_version() const;  // 150018
   [[nodiscard]] int backend_pid() const { return backend_pid_; }
   [[nodiscard]] const std::string& database() const { return database_; }
 
  private:
-  class Notices;
-  PostgresSession(std::unique_ptr<pqxx::connection> connection, std::string password);
-  template <class Call>
-  Sql<Rows> guarded(Call call);
+  struct CloseConnection {
+    void operator()(pg_conn* connection) const;
+  };
+  using Connection = std::unique_ptr<pg_conn, CloseConnection>;
+  class Patience;
+  class Probe;
 
-  std::unique_ptr<pqxx::connection> connection_;
-  std::unique_ptr<Notices> notices_;
+  PostgresSession(Connection connection, const PostgresAddress& address, PostgresLimits limits);
+  // `options` null: an answer is due at once.
+  Sql<Rows> exchange(bool sent, const Driver::RunOptions* options);
+  // Takes what has arrived. nullopt: the server has not finished.
+  std::optional<Sql<Rows>> take(bool keep_rows, Sql<Rows>& last);
+  void take_one(pg_result* result, bool keep_rows, Sql<Rows>& last);
+  SqlError lost(std::string_view said);
+
+  Connection connection_;
+  PostgresLimits limits_;
+  std::string conninfo_;
   std::string password_;
   std::string database_;
-  int server_version_ = 0;
+  std::function<void(const std::string&)> on_notice_;
   int backend_pid_ = 0;
   bool pooled_ = false;
   bool lost_ = false;

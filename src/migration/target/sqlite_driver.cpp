@@ -20,6 +20,7 @@
 
 #include "base/name.h"
 #include "migration/target/driver.h"
+#include "migration/target/pacing.h"
 
 namespace syzygy::migration {
 namespace {
@@ -128,7 +129,7 @@ class SqliteDriver final : public Driver {
     }
     return simple("begin immediate");
   }
-  Sql<void> commit() override { return simple("commit"); }
+  Sql<void> commit(const RunOptions&, bool) override { return simple("commit"); }
   void rollback() override {
     if (db_ != nullptr && sqlite3_get_autocommit(db_.get()) == 0 && !simple("rollback")) disconnect();
   }
@@ -139,11 +140,26 @@ class SqliteDriver final : public Driver {
 
   Sql<void> run(std::string_view statement, const RunOptions& options) override {
     if (auto open = usable(); !open) return open;
-    std::stop_token stop = options.stop;
+    struct Watch {
+      const RunOptions& options;
+      Duration tell_at;
+      Steady::time_point began = Steady::now();
+    };
+    Watch watch{options, options_.tell_after};
     sqlite3_progress_handler(
-        db_.get(), 1000, [](void* token) { return static_cast<std::stop_token*>(token)->stop_requested() ? 1 : 0; },
-        &stop);
-    auto rows = rows_of(statement, {}, stop);
+        db_.get(), 1000,
+        [](void* one) {
+          auto& seen = *static_cast<Watch*>(one);
+          if (seen.options.stop.stop_requested()) return 1;
+          const Duration waited = since(seen.began);
+          if (seen.options.on_waiting && waited > seen.tell_at) {
+            seen.tell_at = waited + std::min(waited, Duration{60'000});
+            seen.options.on_waiting(waited, true);
+          }
+          return 0;
+        },
+        &watch);
+    auto rows = rows_of(statement, {}, options.stop);
     if (db_ != nullptr) sqlite3_progress_handler(db_.get(), 0, nullptr, nullptr);
     if (!rows) return std::unexpected(rows.error());
     return {};
@@ -229,6 +245,12 @@ class SqliteDriver final : public Driver {
     }
     return tables;
   }
+
+  void present(const std::string&, const RunInfo&) override {}  // nobody asks
+  [[nodiscard]] std::string ddl_guard_script(const DdlGuard&) const override { return ""; }
+  [[nodiscard]] std::string ddl_guard_removal() const override { return ""; }
+  Sql<DdlGuard> read_ddl_guard() override { return DdlGuard{}; }
+  Sql<void> execute(const std::string& statements) override { return simple(statements); }
 
   Result<Identity> identity() override {
     std::error_code error;

@@ -45,6 +45,12 @@ struct TargetOptions {
   Duration retry_delay_min{100};        // between those attempts: jittered, growing to the maximum
   Duration retry_delay_max{5'000};      // (60 attempts with these take about five minutes)
   Duration poll_interval{250};          // of a claim that waits for another session
+  // For a server that says nothing where an answer is due at once, over and above lock_timeout: then the connection is
+  // lost. A statement of a migration may run as long as it likes.
+  Duration answer_timeout{30'000};
+  Duration stop_timeout{5'000};  // for a server that was asked to stop a statement, and says nothing
+  Duration tell_after{10'000};   // a statement that runs for longer is told of, again and again (kWaiting)
+  std::stop_token quit;          // this process is to end: whatever waits for an answer gives up soon
   // How soon the server notices that this client has died (PostgreSQL 14 and newer). 0: the server's own setting.
   Duration client_check_interval{2'000};
 };
@@ -186,6 +192,20 @@ struct AuditEntry {
   Token token;
 };
 
+// The event trigger that looks at the token of every DDL statement: a second line behind the fence, for wrapped tools.
+// It sees no data (a backfill is no DDL), nothing of tools that drop the session settings, and only PostgreSQL has it.
+struct DdlGuard {
+  enum class Mode : std::uint8_t {
+    kNone,
+    kReject,   // stale tokens are refused
+    kRequire,  // DDL without a token, too, save for `roles` and for sessions that SET syzygy.reason
+  };
+  Mode mode = Mode::kNone;
+  std::vector<std::string> roles;  // login roles, as session_user names them
+  bool enabled = true;             // false: ALTER EVENT TRIGGER ... DISABLE
+};
+std::string_view to_string(DdlGuard::Mode mode);  // "none", "reject", "require"
+
 // ---- what is heard on the way
 
 struct Blocker {
@@ -203,6 +223,7 @@ struct Progress {
     kNotice,        // the database said something (RAISE NOTICE)
     kIndexDropped,  // an INVALID index of an earlier build was dropped, to be built anew
     kReconnecting,  // the connection is lost; trying again
+    kWaiting,       // a statement runs, or the server does not answer at all: `text` says which
   };
   Kind kind = Kind::kStatement;
   std::string text;  // one line for people
@@ -371,8 +392,9 @@ class Target {
   // An operator's word: it bears options.target, whatever it bore. REQUIRES: prepare(). Gives the name that stood.
   virtual Result<std::string> rebind(std::string_view who, std::string_view reason) = 0;
 
-  // Takes the fence. REQUIRES: prepare(). An Error TARGET_NAME_DIFFERS means that the row bears another target's name. Polls, never blocks; each wait is told to `progress`. A connection that
-  // breaks on the way is made anew and the claim repeated: with the same token and incarnation that is safe.
+  // Takes the fence. REQUIRES: prepare(). An Error TARGET_NAME_DIFFERS means that the row bears another target's name.
+  // Polls, never blocks; each wait is told to `progress`. A connection that breaks on the way is made anew and the
+  // claim repeated: with the same token and incarnation that is safe.
   virtual ClaimResult claim(const ClaimRequest& request, const OnProgress& progress, std::stop_token stop) = 0;
 
   // REQUIRES: a completed claim with run.token and run.incarnation.
@@ -393,9 +415,10 @@ class Target {
   virtual Result<void> break_glass_end() = 0;
 
   // Takes over what another tool applied: from its table, or (`at`) everything of `directory` up to that id. Where its
-  // table is kept and the tool has run since, what it did meanwhile; else refuses where our own history is not empty.
+  // table is kept and the tool has run since, what it did meanwhile; where `at` is a step outside a transaction whose
+  // end nobody knew, that one step; else refuses where our own history is not empty.
   // From an adoption that agrees with its table on, that table is written together with ours. Errors: FOREIGN_DIRTY,
-  // FOREIGN_UNKNOWN_VERSION, NOTHING_TO_ADOPT, HISTORY_NOT_EMPTY, STEP_UNKNOWN.
+  // FOREIGN_UNKNOWN_VERSION, NOTHING_TO_ADOPT, HISTORY_NOT_EMPTY, STEP_UNKNOWN, STEP_RUNS.
   virtual Result<Adoption> adopt(const std::vector<KnownStep>& directory, const std::optional<StepId>& at,
                                  std::string_view who) = 0;
   // The file of an applied step was changed, and that is well. Gives the checksum that stood. Errors: STEP_UNKNOWN.
@@ -409,6 +432,15 @@ class Target {
   virtual Result<SessionsLeft> sessions_of(const RunInfo& run) = 0;
   // Looks, terminates, looks again, until none is left or `wait_max` is over.
   virtual Result<SessionsLeft> end_sessions_of(const RunInfo& run, Duration wait_max) = 0;
+
+  // Errors of the three: GUARD_NOT_POSSIBLE (not PostgreSQL), GUARD_NEEDS_SUPERUSER (kPermissionDenied).
+  virtual Result<DdlGuard> ddl_guard() = 0;
+  // Replaces the one that stands. Audited, as its removal is. REQUIRES: prepare().
+  virtual Result<void> install_ddl_guard(const DdlGuard& guard, std::string_view who, std::string_view reason) = 0;
+  // False: there was none.
+  virtual Result<bool> remove_ddl_guard(std::string_view who, std::string_view reason) = 0;
+  // What install_ddl_guard() runs, for a superuser to run by hand.
+  virtual Result<std::string> ddl_guard_script(const DdlGuard& guard) = 0;
 
   // Rights, pooler, clock, version, other tools' tables: what usually goes wrong.
   virtual std::vector<Finding> diagnose() = 0;

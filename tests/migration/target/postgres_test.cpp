@@ -1,10 +1,13 @@
 // postgres_test.cpp - what only PostgreSQL can do to an applier: sessions that live on, locks, poolers, lost
 // connections.
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "migration/target/compare.h"
@@ -786,6 +789,184 @@ TEST_F(Postgres, ThroughAPoolerAtomicStepsAreFencedAndOthersRunUnfenced) {
   applier.join();
   EXPECT_EQ(result, "fenced out by 2, after effect");
   EXPECT_EQ(text(apply(*target, run, planned("0004", "insert into a values (2)"))), "fenced out by 2");
+}
+
+// ---- a server that is there, and says nothing
+
+// Every process of the server is stopped: TCP goes on answering, and nobody reads.
+class Frozen {
+ public:
+  explicit Frozen(const PostgresServer& server) {
+    std::ifstream file(server.directory() / "data" / "postmaster.pid");
+    pid_t postmaster = 0;
+    file >> postmaster;
+    EXPECT_GT(postmaster, 0);
+    stop(postmaster);
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::ifstream stat(entry.path() / "stat");
+      pid_t pid = 0;
+      std::string name;
+      char state = 0;
+      pid_t parent = 0;
+      if (stat >> pid >> name >> state >> parent && parent == postmaster) stop(pid);
+    }
+  }
+  ~Frozen() {
+    for (const pid_t pid : stopped_) ::kill(pid, SIGCONT);
+  }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+
+ private:
+  void stop(pid_t pid) {
+    ::kill(pid, SIGSTOP);
+    stopped_.push_back(pid);
+  }
+  std::vector<pid_t> stopped_;
+};
+
+TargetOptions impatient() {
+  TargetOptions options = quick();
+  options.connect_timeout = Duration{2'000};
+  options.answer_timeout = Duration{300};
+  options.stop_timeout = Duration{300};
+  options.tell_after = Duration{200};
+  return options;
+}
+
+TEST_F(Postgres, AStatementThatRunsForLongIsToldOf) {
+  auto target = prepared(url_, impatient());
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  Heard heard;
+  EXPECT_EQ(text(target->apply_step(run, planned("0001", "select pg_sleep(1)"), {}, heard.listener(), {})), "applied");
+  EXPECT_TRUE(heard.last(Progress::Kind::kWaiting).contains("still running, for 0 s: select pg_sleep(1)"))
+      << heard.last(Progress::Kind::kWaiting);
+}
+
+TEST_F(Postgres, AFrozenServerIsToldOfAndDoesNotHoldAStopBack) {
+  auto target = prepared(url_, impatient());
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  const PlannedStep step = planned("0001", "create table t (id int); select pg_sleep(600), 'long'");
+  Heard heard;
+  std::stop_source stop;
+  std::string result;
+  {
+    std::jthread applier([&] { result = text(target->apply_step(run, step, {}, heard.listener(), stop.get_token())); });
+    ASSERT_TRUE(eventually([&] { return running("long") != 0; }));
+    const Frozen frozen(server());
+    EXPECT_TRUE(eventually([&] {
+      return heard.last(Progress::Kind::kWaiting).contains("takes no new connection either");
+    })) << heard.last(Progress::Kind::kWaiting);
+    stop.request_stop();
+    applier.join();
+  }
+  EXPECT_TRUE(result.starts_with("lost")) << result;
+  EXPECT_EQ(settled(*target, run, step), Settled::What::kNotApplied);
+  EXPECT_EQ(value("select count(*) from pg_tables where tablename = 't'"), "0");
+}
+
+TEST_F(Postgres, AFrozenServerIsAnErrorForWhoOnlyReads) {
+  auto target = prepared(url_, impatient());
+  ASSERT_TRUE(target->snapshot());
+  {
+    const Frozen frozen(server());
+    const auto snap = target->snapshot();
+    ASSERT_FALSE(snap);
+    EXPECT_EQ(snap.error().reason, "DATABASE_UNREACHABLE") << snap.error().message;
+  }
+  EXPECT_TRUE(target->snapshot());
+}
+
+TEST_F(Postgres, AProcessThatEndsDoesNotWaitForAFrozenServer) {
+  TargetOptions options = impatient();
+  options.answer_timeout = std::chrono::minutes(10);
+  std::stop_source quit;
+  options.quit = quit.get_token();
+  auto target = prepared(url_, options);
+  const Frozen frozen(server());
+  quit.request_stop();
+  EXPECT_FALSE(target->snapshot());
+}
+
+// ---- the guard of DDL
+
+TEST_F(Postgres, TheGuardRefusesStaleTokens) {
+  auto target = prepared(url_);
+  claimed(*target, run_info(4, "a"));
+  EXPECT_EQ(target->ddl_guard()->mode, DdlGuard::Mode::kNone);
+  ASSERT_TRUE(target->install_ddl_guard({DdlGuard::Mode::kReject, {}, true}, "ada", "why not"));
+  EXPECT_EQ(target->ddl_guard()->mode, DdlGuard::Mode::kReject);
+  const auto with = [](const std::string& token, const std::string& bearer, const std::string& sql) {
+    return "set syzygy.token = '" + token + "'; set syzygy.incarnation = '" + bearer + "'; " + sql;
+  };
+  EXPECT_NO_THROW(value("create table without_a_token (id int)"));
+  EXPECT_NO_THROW(value(with("4", "a", "create table current (id int)")));
+  for (const auto& [token, bearer] : {std::pair("3", "a"), std::pair("4", "b"), std::pair("5", "a")}) {
+    EXPECT_THROW(value(with(token, bearer, "create table stale (id int)")), std::exception) << token << bearer;
+  }
+  // In the middle of a transaction, too: what it did before goes with it.
+  std::jthread claimer([&] {
+    eventually([&] { return running("between two") != 0; });
+    claimed(*opened(url_), run_info(7, "b"));
+  });
+  EXPECT_THROW(value(with("4", "a",
+                          "begin; create table early (id int); select pg_sleep(1), 'between two'; "
+                          "create table late (id int); commit")),
+               std::exception);
+  claimer.join();
+  EXPECT_EQ(value("select count(*) from pg_tables where tablename in ('stale', 'early', 'late')"), "0");
+  EXPECT_TRUE(*target->remove_ddl_guard("ada", "enough"));
+  EXPECT_FALSE(*target->remove_ddl_guard("ada", "enough"));
+  EXPECT_NO_THROW(value(with("1", "z", "create table stale (id int)")));
+  EXPECT_EQ(target->audit()->size(), 2U);
+}
+
+TEST_F(Postgres, TheGuardMayRequireATokenAndLetsOurOwnStepsPass) {
+  auto target = prepared(url_);
+  server().sql("postgres", "create role listed login");
+  server().sql(database_, "grant all on schema public to listed");
+  ASSERT_TRUE(target->install_ddl_guard({DdlGuard::Mode::kRequire, {"listed", "o'hara\\"}, true}, "ada", ""));
+  const auto guard = target->ddl_guard();
+  ASSERT_TRUE(guard);
+  EXPECT_EQ(guard->mode, DdlGuard::Mode::kRequire);
+  EXPECT_EQ(guard->roles, (std::vector<std::string>{"listed", "o'hara\\"}));
+  EXPECT_THROW(value("create table nobody (id int)"), std::exception);
+  EXPECT_NO_THROW(value("set syzygy.reason = 'by hand'; create table by_hand (id int)"));
+  EXPECT_NO_THROW(value("set session authorization listed; create table listed (id int)"));
+
+  const RunInfo run = run_info(1);
+  claimed(*target, run);
+  EXPECT_EQ(text(apply(*target, run, planned("0001", "create table a (id int)"))), "applied");
+  EXPECT_EQ(text(apply(*target, run, planned("0002", "create index concurrently a_id on a (id)", {.atomic = false}))),
+            "applied");
+  EXPECT_EQ(text(apply(*target, run, planned("0003", "drop table a"))), "applied");
+  // Our own tables, where they have an older layout.
+  value(
+      "set syzygy.reason = 'x'; alter table syzygy.fence drop column target; alter table syzygy.fence add column "
+      "coordination text; update syzygy.meta set version = 1");
+  EXPECT_TRUE(opened(url_)->prepare());
+  ASSERT_TRUE(target->install_ddl_guard({DdlGuard::Mode::kReject, {}, true}, "ada", ""));
+  EXPECT_NO_THROW(value("create table anybody (id int)"));
+}
+
+TEST_F(Postgres, TheGuardNeedsASuperuserAndSaysSo) {
+  prepared(url_);
+  server().sql("postgres", "create role plain login");
+  server().sql(database_,
+               "grant usage, create on schema syzygy to plain; grant all on all tables in schema syzygy to plain");
+  auto target = opened(server().url(database_, "plain"));
+  const auto done = target->install_ddl_guard({DdlGuard::Mode::kReject, {}, true}, "ada", "");
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().reason, "GUARD_NEEDS_SUPERUSER");
+  EXPECT_TRUE(done.error().message.contains("--print")) << done.error().message;
+  const auto script = target->ddl_guard_script({DdlGuard::Mode::kRequire, {}, true});
+  ASSERT_TRUE(script);
+  server().sql(database_, "begin; " + *script + "commit");
+  EXPECT_EQ(target->ddl_guard()->mode, DdlGuard::Mode::kRequire);
+  server().sql(database_, "alter event trigger syzygy_guard disable");
+  EXPECT_FALSE(target->ddl_guard()->enabled);
 }
 
 // ---- wrapped tools

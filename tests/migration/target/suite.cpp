@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -233,8 +234,10 @@ bool eventually(const std::function<bool()>& condition) {
 }
 
 Forked::Forked(const std::function<void()>& work) {
+  const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ != 0) return;
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) ::_exit(127);
   work();
   ::_exit(::testing::Test::HasFailure() ? 1 : 0);
 }
