@@ -63,6 +63,10 @@ class Flags {
   CLI::Option* list(const std::string& flag, std::vector<std::string>& values, const std::string& help) {
     return keep(flag, app_->add_option(flag, values, help)->delimiter(',')->type_name("A,B,..."));
   }
+  // May be given several times, each with one value that is taken as it is.
+  CLI::Option* each(const std::string& flag, std::vector<std::string>& values, const std::string& help) {
+    return keep(flag, app_->add_option(flag, values, help)->allow_extra_args(false)->type_name("TEXT"));
+  }
   CLI::Option* duration(const std::string& flag, Duration& value, const std::string& help) {
     CLI::Option* option = app_->add_option_function<std::string>(
         flag,
@@ -120,7 +124,8 @@ class Flags {
     if (const toml::table* section = file[command].as_table()) {
       if (const toml::node* node = section->get(key)) return node;
     }
-    return file.get(key);
+    const toml::node* node = file.get(key);
+    return node != nullptr && node->is_table() ? nullptr : node;  // [plan] is a command's section, not --plan
   }
 
   static std::vector<std::string> text_of(const toml::node& node) {
@@ -574,6 +579,77 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
         app.add_subcommand("explain", "What a hazard is, its lock, the safe form; without a name, all of them");
     commands.emplace("explain", Flags(sub));
     sub->add_option("rule", s.rule, "Its name, or what django-migration-linter or squawk call it");
+  }
+
+  const auto add_dialect = [&](Flags& flags) {
+    flags.one_of("--dialect", s.dialect, "postgresql or sqlite [by --database, else postgresql]",
+                 {"postgresql", "sqlite"});
+  };
+  {
+    auto [sub, flags] =
+        command(app, "plan", "What runs now, in which order, what is held back, and why; changes nothing", "plan");
+    sub->add_option("directory", s.positional_directory, "The migrations directory [--dir]");
+    add_target(*flags, s);
+    add_database(*flags, s);
+    add_directory(*flags, s);
+    add_output(*flags, s);
+    add_dialect(*flags);
+    flags->yes("--pre-deploy", s.pre_deploy, "Only what old code survives: before the deployment");
+    flags->yes("--post-deploy", s.post_deploy, "Only what had to wait: after the deployment");
+    flags->text("--to", s.to, "Forwards, up to and including this migration");
+    flags->text("--revert-to", s.revert_to, "Backwards: revert everything above this migration (zero: all)");
+    flags->yes("--allow-out-of-order", s.allow_out_of_order, "Apply pending migrations below the highest applied one");
+    flags->text("--since", s.since, "Without --database: what is on this git revision counts as applied");
+    sub->footer(R"(Examples:
+  syzygy plan migrations/ --pre-deploy                          # as on an empty database
+  syzygy plan migrations/ --pre-deploy --since origin/main      # what this branch adds
+  syzygy plan --target orders --database postgresql://... --dir migrations --pre-deploy --output json
+
+The plan hash is what `syzygy migrate` would bring to the daemon; it needs --target and --database.
+Exit codes: 0 there is a plan (also an empty one), 2 usage, 65 the plan cannot be made, 66 the database.)");
+  }
+  {
+    auto [sub, flags] = command(app, "split", "Write a migration as its pre-deploy and post-deploy halves", "split");
+    sub->add_option("file", s.file, "The migration's file");
+    add_database(*flags, s);
+    add_directory(*flags, s);
+    add_dialect(*flags);
+    flags->yes("--check", s.check, "Write nothing; exit 1 if there is something to split");
+    flags->yes("--diff", s.diff, "Write nothing; show what would be written");
+    flags->yes("--organize", s.organize, "Only sort the statements into the halves; rewrite none");
+    flags->each("--default", s.bridging_defaults,
+                "COLUMN=EXPRESSION (or TABLE.COLUMN=, or for all EXPRESSION): what rows get until the deployment is "
+                "through");
+    flags->one_of("--stage", s.unclear_stage,
+                  "Where statements go whose stage cannot be told: pre_deploy or post_deploy",
+                  {"pre_deploy", "post_deploy"});
+    flags->yes("--bridge-renames", s.bridge_renames,
+               "Let both names work until the post-deploy half drops the old one");
+    flags->yes("--drop-defaults", s.drop_defaults, "The code holds the defaults of new columns: drop them afterwards");
+    flags->text("--finish", s.finish, "Finish an interrupted split of this directory");
+    sub->footer(R"(Examples:
+  syzygy split migrations/0007_drop_email.sql                   # writes the halves
+  syzygy split migrations/0007_drop_email.sql --diff            # looks first
+  syzygy split migrations/0008_phone.sql --default "phone=''"   # NOT NULL without a default needs one for a while
+  syzygy split migrations/0009_mixed.sql --organize             # sorts, rewrites nothing
+  syzygy split migrations/0010_rename.sql --bridge-renames      # both names work between the halves
+
+Only for migrations that were applied nowhere yet. Columns are known from the migrations before it, or from --database.
+Exit codes: 0 written, or nothing to split; 1 with --check: there is something to split; 2 usage; 65 it cannot be split.)");
+  }
+  {
+    auto [sub, flags] =
+        command(app, "check", "Can this branch ship in one pre-deploy, deploy, post-deploy? Else why not", "check");
+    sub->add_option("directory", s.positional_directory, "The migrations directory [--dir]");
+    flags->text("--base", s.base, "The git revision that it will be merged into, e.g. origin/main");
+    add_directory(*flags, s);
+    add_dialect(*flags);
+    flags->one_of("--output", s.output, "text, json or github", {"text", "json", "github"})->capture_default_str();
+    sub->footer(R"(Examples:
+  syzygy check migrations/ --base origin/main
+  syzygy check migrations/ --base origin/main --output github   # annotations on the pull request
+
+Exit codes: 0 it can, 2 it could not be found out (usage, git), 65 it cannot.)");
   }
 
   if (const std::string wrong = unknown_command(app, argc, argv); !wrong.empty()) return Ends{2, wrong};

@@ -29,6 +29,9 @@ int run_sever(const Context& context);        // operator.cpp
 int run_leave(const Context& context);        // operator.cpp
 int run_resolve(const Context& context);      // operator.cpp
 int run_lint(const Context& context);         // lint.cpp
+int run_split(const Context& context);        // split.cpp
+int run_plan(const Context& context);         // plan.cpp
+int run_check(const Context& context);        // check.cpp
 int run_explain(const Context& context);      // explain.cpp
 int run_doctor(const Context& context);       // doctor.cpp
 

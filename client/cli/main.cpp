@@ -37,6 +37,7 @@ int run(const syzygy::cli::Context& context) {
       {"migrate", run_migrate}, {"exec", run_exec},   {"status", run_status},   {"target", run_target},
       {"history", run_history}, {"sever", run_sever}, {"leave", run_leave},     {"resolve", run_resolve},
       {"doctor", run_doctor},   {"lint", run_lint},   {"explain", run_explain}, {"guard", run_guard},
+      {"split", run_split},     {"plan", run_plan},   {"check", run_check},
   };
   return kCommands.at(context.settings.command)(context);
 }

@@ -1,14 +1,13 @@
 // syzygy migrate: the native applier, and --plan.
 #include <fmt/format.h>
 
-#include <boost/json.hpp>
-
 #include "base/kill_point.h"
 #include "client/cli/commands.h"
 #include "client/cli/convert.h"
 #include "client/cli/driver.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/migrations.h"
+#include "client/cli/plan.h"
 #include "client/cli/stop_watch.h"
 #include "client/cli/words.h"
 #include "migration/target/compare.h"
@@ -268,47 +267,6 @@ class NativeRunner : public Runner {
   std::vector<PlannedStep> steps_;
 };
 
-int show_plan(const Context& context, const Migrations& migrations, const Looked& looked) {
-  const MigrationPlan& plan = looked.plan;
-  const std::string hash = plan.plan.steps.empty() ? "" : plan_hash(plan.plan).value;
-  if (context.settings.output == "json") {
-    boost::json::array steps, held;
-    for (const PlannedStep& step : plan.steps) {
-      steps.push_back(boost::json::object{{"id", step.step.id.value},
-                                          {"name", step.name},
-                                          {"file", step.file},
-                                          {"direction", to_string(step.step.direction)},
-                                          {"stage", to_string(step.step.stage)},
-                                          {"why", step.decision.why},
-                                          {"atomic", step.step.atomic},
-                                          {"content", step.step.content}});
-    }
-    for (const HeldBack& back : plan.held_back)
-      held.push_back(boost::json::object{{"id", back.id.value}, {"file", back.file}, {"why", back.why}});
-    boost::json::array unknown;
-    for (const StepId& id : plan.not_in_directory) unknown.emplace_back(id.value);
-    fmt::print("{}\n", boost::json::serialize(boost::json::object{{"target", context.settings.target},
-                                                                  {"stage", to_string(plan.plan.stage)},
-                                                                  {"plan_hash", hash},
-                                                                  {"steps", steps},
-                                                                  {"held_back", held},
-                                                                  {"not_in_directory", unknown}}));
-    return kExitOk;
-  }
-  fmt::print("{} on {}, stage {}\n", context.settings.target, migrations.describe(), to_string(plan.plan.stage));
-  if (plan.steps.empty()) fmt::print("nothing is pending\n");
-  for (const PlannedStep& step : plan.steps) {
-    fmt::print("  {:<5} {:<24} {:<12} {}  {}\n", to_string(step.step.direction),
-               step.step.id.value + (step.name.empty() ? "" : "_" + step.name), to_string(step.step.stage),
-               step.step.atomic ? "in a transaction     " : "outside a transaction", step.decision.why);
-  }
-  for (const HeldBack& back : plan.held_back) fmt::print("  held back {}: {}\n", back.id.value, back.why);
-  for (const StepId& id : plan.not_in_directory)
-    fmt::print("  applied, but not in this directory (an older image?): {}\n", id.value);
-  if (!hash.empty()) fmt::print("plan hash {}\n", hash);
-  return kExitOk;
-}
-
 }  // namespace
 
 int run_migrate(const Context& context) {
@@ -331,7 +289,7 @@ int run_migrate(const Context& context) {
   if (s.plan_only) {
     auto looked = opened->look();
     if (!looked) return fail(context, plan_exit_code(looked.error()), looked.error().message);
-    return show_plan(context, *opened, *looked);
+    return show_plan(context, opened->describe(), looked->plan);
   }
   if (auto prepared = opened->target().prepare(); !prepared)
     return fail(context, kExitDatabase, prepared.error().message);

@@ -22,12 +22,15 @@ std::optional<Error> bind(migration::Target& target) {
   return bound.error();
 }
 
-Result<Migrations> Migrations::open(const Context& context) {
-  const Settings& settings = context.settings;
-  Migrations migrations;
-  PlanRequest& request = migrations.request_;
+Dialect dialect_of(const Settings& settings) {
+  if (settings.dialect.empty()) return dialect_of(settings.database);
+  return settings.dialect == "sqlite" ? Dialect::kSqlite : Dialect::kPostgres;
+}
+
+PlanRequest plan_request(const Settings& settings) {
+  PlanRequest request;
   request.target = TargetName{settings.target.empty() ? "unnamed" : settings.target};
-  request.dialect = dialect_of(settings.database);
+  request.dialect = dialect_of(settings);
   request.stage = settings.pre_deploy    ? PlanStage::kPreDeploy
                   : settings.post_deploy ? PlanStage::kPostDeploy
                                          : PlanStage::kAll;
@@ -35,7 +38,14 @@ Result<Migrations> Migrations::open(const Context& context) {
   if (!settings.revert_to.empty()) request.revert_to = StepId{settings.revert_to};
   request.allow_out_of_order = settings.allow_out_of_order;
   request.stages = settings.stages;
-  auto directory = read_directory(settings.dir, {request.dialect, settings.format});
+  return request;
+}
+
+Result<Migrations> Migrations::open(const Context& context) {
+  const Settings& settings = context.settings;
+  Migrations migrations;
+  migrations.request_ = plan_request(settings);
+  auto directory = read_directory(settings.dir, {migrations.request_.dialect, settings.format});
   if (!directory) return std::unexpected(directory.error());
   migrations.directory_ = std::move(*directory);
   migrations.options_ = target_options(context);

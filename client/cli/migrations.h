@@ -43,6 +43,9 @@ class Migrations {
 };
 
 Dialect dialect_of(const std::string& database_url);
+// --dialect, else by --database, else PostgreSQL.
+Dialect dialect_of(const Settings& settings);
+PlanRequest plan_request(const Settings& settings);
 migration::TargetOptions target_options(const Context& context);
 
 // Writes the target's name into its fence. Only another name there is an error: a role that may not write is no reason

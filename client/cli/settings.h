@@ -76,6 +76,21 @@ struct Settings {
   std::vector<std::pair<std::string, std::string>> lint_severities;  // [lint.severity] of syzygy.toml
   std::string rule;
 
+  // plan, check
+  std::string positional_directory;
+  std::string base;
+
+  // split
+  std::string file;
+  bool check = false;
+  bool diff = false;
+  bool organize = false;
+  bool bridge_renames = false;
+  bool drop_defaults = false;
+  std::vector<std::string> bridging_defaults;  // [TABLE.]COLUMN=EXPRESSION, or EXPRESSION for all
+  std::string unclear_stage;                   // "pre_deploy", "post_deploy"
+  std::string finish;                          // the directory of an interrupted split
+
   // exec
   std::string plan_hash;
   bool again = false;

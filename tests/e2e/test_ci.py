@@ -56,7 +56,7 @@ class CiTest(unittest.TestCase):
                 words = shlex.split(command)
                 used.append(words[0])
                 self.assertLessEqual({word for word in words if word.startswith("--")}, flags_in(help_of(os.environ["SYZYGY"], words[0])), script)
-        self.assertEqual(sorted(used), ["lint", "lint", "lint"])
+        self.assertEqual(sorted(used), ["check", "check", "lint", "lint", "lint"])
 
     def test_nothing_runs_where_no_migration_changed(self) -> None:
         for changes in (load(GITHUB)[True]["pull_request"], load(GITLAB)["migrations"]["rules"][0]["changes"]):  # YAML reads `on` as true

@@ -17,6 +17,8 @@ namespace {
 struct ByValue {
   bool operator()(const StepId& a, const StepId& b) const { return compare_ids(a.value, b.value) < 0; }
 };
+constexpr std::size_t kAmbiguousMax = 20;  // of which one error says everything
+
 using AppliedById = std::map<StepId, const AppliedStep*, ByValue>;
 
 std::unexpected<Error> refuse(std::string reason, std::string message, std::map<std::string, std::string> metadata) {
@@ -214,18 +216,32 @@ class Planner {
     std::vector<Pending> all;
     all.reserve(count);
     Blocked blocked;
+    std::vector<Error> ambiguous;  // one for each file, so that all of them are mended at once
     for (const Migration& migration : std::span(migrations_).first(count)) {
       if (applied_.contains(migration.id)) continue;
       auto read = read_script(request_.dialect, migration.up);
       if (!read) return std::unexpected(read.error());
       auto decision =
           decide_stage(migration.id, migration.up, read->statements, judged(migration, *read), request_.stages);
-      if (!decision) return std::unexpected(decision.error());
+      if (!decision) {
+        ambiguous.push_back(decision.error());
+        continue;
+      }
       Pending& pending = all.emplace_back(Pending{&migration, std::move(*read), std::move(*decision)});
       if (auto ordered = check_order(pending); !ordered) return ordered;
+      if (!ambiguous.empty()) continue;  // what it depends on is not known
       if (auto placed = place(pending, blocked); !placed) return placed;
     }
-    return {};
+    if (ambiguous.empty()) return {};
+    Error all_of_them = ambiguous.front();
+    for (std::size_t i = 1; i < ambiguous.size(); ++i) {
+      if (i == kAmbiguousMax) {
+        all_of_them.message += "\nand " + std::to_string(ambiguous.size() - i) + " more";
+        break;
+      }
+      all_of_them.message += "\n" + ambiguous[i].message;
+    }
+    return std::unexpected(std::move(all_of_them));
   }
 
   // What is left out, and what stands behind that: by its id the migration that is the reason, directly or through

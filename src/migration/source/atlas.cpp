@@ -176,6 +176,13 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
 
 }  // namespace
 
+std::string atlas_sum(const Listing& listing) {
+  const Sums sums = compute(listing);
+  std::string text = "h1:" + sums.of_all + "\n";
+  for (const auto& [name, hash] : sums.of_files) text += name + " h1:" + hash + "\n";
+  return text;
+}
+
 const Format kAtlas{"atlas", recognises, read};
 
 }  // namespace syzygy

@@ -71,6 +71,13 @@ class Lister {
     std::ranges::sort(entries, {}, [](const fs::directory_entry& entry) { return entry.path().native(); });
     for (const fs::directory_entry& entry : entries) {
       const std::string name = entry.path().filename().string();
+      if (name == kInterruptedSplit) {
+        return refuse(
+            ErrorCode::kFailedPrecondition, "MIGRATIONS_INTERRUPTED", entry.path().string(),
+            "syzygy split was interrupted while it moved its files into place, so the directory is not whole; "
+            "finish it: syzygy split --finish " +
+                path.string());
+      }
       if (name.starts_with('.')) continue;  // an editor's swap file, .gitkeep
       if (deep_ && depth < kDepthMax && entry.is_directory(error) && !entry.is_symlink(error)) {
         if (auto done = folder(entry.path(), prefix + name + "/", depth + 1); !done) return done;
@@ -130,16 +137,6 @@ class Lister {
   std::size_t bytes_ = 0;
   Listing listing_;
 };
-
-Result<const Format*> choose_format(const Listing& listing, const std::string& wanted) {
-  std::string known;
-  for (const Format* format : kFormats) {
-    if (wanted.empty() ? format->recognises(listing) : format->name == wanted) return format;
-    known += (known.empty() ? "" : ", ") + std::string(format->name);
-  }
-  return failure(ErrorCode::kInvalidArgument, "MIGRATIONS_FORMAT",
-                 "\"" + printable(wanted) + "\" is no known format of a migrations directory; known are " + known);
-}
 
 // Dependencies must name migrations of the directory that come before; from here on they are spelled as it spells them.
 Result<void> resolve_depends(std::vector<Migration>& migrations) {
@@ -276,7 +273,17 @@ bool only_outside_transaction(Dialect dialect, const Script& script) {
   });
 }
 
-Result<std::vector<Migration>> read_directory(const fs::path& directory, const SourceOptions& options) {
+Result<const Format*> choose_format(const Listing& listing, const std::string& wanted) {
+  std::string known;
+  for (const Format* format : kFormats) {
+    if (wanted.empty() ? format->recognises(listing) : format->name == wanted) return format;
+    known += (known.empty() ? "" : ", ") + std::string(format->name);
+  }
+  return failure(ErrorCode::kInvalidArgument, "MIGRATIONS_FORMAT",
+                 "\"" + printable(wanted) + "\" is no known format of a migrations directory; known are " + known);
+}
+
+Result<Listing> list_directory(const fs::path& directory, const SourceOptions& options) {
   const bool flyway = options.format == kFlyway.name;
   auto listing = Lister(directory, flyway, options.leave_out).list();
   if (!listing) return std::unexpected(listing.error());
@@ -286,6 +293,12 @@ Result<std::vector<Migration>> read_directory(const fs::path& directory, const S
     if (!deep) return std::unexpected(deep.error());
     if (kFlyway.recognises(*deep)) listing = std::move(deep);
   }
+  return listing;
+}
+
+Result<std::vector<Migration>> read_directory(const fs::path& directory, const SourceOptions& options) {
+  const auto listing = list_directory(directory, options);
+  if (!listing) return std::unexpected(listing.error());
   return read_listing(*listing, options);
 }
 

@@ -34,6 +34,10 @@ struct Listing {
   std::map<std::string, std::string> others;
 };
 
+// Holds the files of a split that are not all in place yet; a directory that has it is not read
+// (MIGRATIONS_INTERRUPTED).
+inline constexpr std::string_view kInterruptedSplit = ".syzygy-split";
+
 struct Format {
   std::string_view name;
   bool (*recognises)(const Listing& listing);
@@ -46,6 +50,13 @@ extern const Format kGoose;          // goose.cpp
 extern const Format kDbmate;         // dbmate.cpp
 extern const Format kAtlas;          // atlas.cpp
 extern const Format kPlain;          // plain.cpp: recognises everything, so it comes last
+
+// What lies in the directory, with the files' texts. Errors: as read_directory().
+Result<Listing> list_directory(const std::filesystem::path& directory, const SourceOptions& options);
+// The format of that name, or (empty) the first that recognises the listing.
+Result<const Format*> choose_format(const Listing& listing, const std::string& wanted);
+// What atlas.sum has to say of the listing's files.
+std::string atlas_sum(const Listing& listing);
 
 // Reads a listing in the format of that name, or (empty) in the first that recognises it. As read_directory().
 Result<std::vector<Migration>> read_listing(const Listing& listing, const SourceOptions& options);

@@ -52,54 +52,65 @@ Result<StageDecision> decide_stage(const StepId& id, const Script& script, const
   }
 
   Created created;
-  std::optional<Judged> pre;
-  std::optional<Judged> post;
-  std::optional<Judged> unclear;
+  std::vector<Judged> pre;
+  std::vector<Judged> post;
+  std::vector<Judged> unclear;
   for (std::size_t i = 0; i < statements.size(); ++i) {
     Judged here{place_in(statements[i], meanings[i].stopped_at), judge(meanings[i], created, rules)};
     created.note(meanings[i]);
     auto& side = here.judgement.verdict == Verdict::kPreDeploy    ? pre
                  : here.judgement.verdict == Verdict::kPostDeploy ? post
                                                                   : unclear;
-    if (here.judgement.verdict != Verdict::kNeutral && !side) side = std::move(here);
+    if (here.judgement.verdict != Verdict::kNeutral) side.push_back(std::move(here));
   }
   const auto place = [&](const Judged& judged) { return at(script.path, judged.place); };
-  if (!unclear && !(pre && post)) {
-    if (!pre && !post) {
+  if (unclear.empty() && (pre.empty() || post.empty())) {
+    if (pre.empty() && post.empty()) {
       return StageDecision{Stage::kPreDeploy, StageSource::kStatements,
                            "inferred: nothing in it concerns code that runs"};
     }
-    const Judged& by = pre ? *pre : *post;
-    return StageDecision{pre ? Stage::kPreDeploy : Stage::kPostDeploy, StageSource::kStatements,
+    const Judged& by = pre.empty() ? post.front() : pre.front();
+    return StageDecision{pre.empty() ? Stage::kPostDeploy : Stage::kPreDeploy, StageSource::kStatements,
                          "inferred: " + by.judgement.why + " (" + place(by) + ")"};
   }
   // A fallback settles a disagreement between statements, and what cannot be told.
   if (const auto stage = configured(rules.fallbacks, rules.fallback_all, id)) {
     return StageDecision{*stage, StageSource::kFallback, "the configuration's fallback, where statements disagree"};
   }
+  // The statements of one side, each with its place.
+  const auto all_of = [&](const std::vector<Judged>& side) {
+    constexpr std::size_t kNamedMax = 5;
+    std::string text;
+    for (std::size_t i = 0; i < side.size() && i < kNamedMax; ++i) {
+      text += (i == 0 ? "" : ", ") + place(side[i]) + " " + side[i].judgement.why;
+    }
+    return text + (side.size() > kNamedMax ? " and " + std::to_string(side.size() - kNamedMax) + " more" : "");
+  };
+  const bool both = !pre.empty() && !post.empty();
   std::string message;
-  if (pre && post) {
-    message = "migration " + id.value + " belongs to both stages: " + place(*pre) + " " + pre->judgement.why +
-              " (pre_deploy), and " + place(*post) + " " + post->judgement.why +
-              " (post_deploy). Put them into two migrations";
+  if (both) {
+    message = "migration " + id.value + " belongs to both stages: " + all_of(pre) + " (pre_deploy), and " +
+              all_of(post) + " (post_deploy)";
+    if (!unclear.empty()) message += "; of others it cannot be told: " + all_of(unclear);
+    message += ". Put them into two migrations (syzygy split " + script.path + " writes the halves)";
   } else {
-    message =
-        "the stage of migration " + id.value + " cannot be told: " + place(*unclear) + " " + unclear->judgement.why;
-    if (const auto& other = pre ? pre : post) {
-      message +=
-          " (and " + place(*other) + " " + other->judgement.why + ", " + (pre ? "pre_deploy" : "post_deploy") + ")";
+    message = "the stage of migration " + id.value + " cannot be told: " + all_of(unclear);
+    if (const auto& other = pre.empty() ? post : pre; !other.empty()) {
+      message += " (and " + all_of(other) + ", " + (pre.empty() ? "post_deploy" : "pre_deploy") + ")";
     }
     message += ". Say it yourself";
   }
-  message += pre && post ? ", or say which stage it is: write" : ": write";
+  message += both ? ", or say which stage it is: write" : ": write";
   message +=
       " -- syzygy:stage pre_deploy or -- syzygy:stage post_deploy into the file, or set it in the configuration "
       "([stages.override] \"" +
       id.value + "\" = \"post_deploy\")";
   std::map<std::string, std::string> metadata{{"id", id.value}, {"file", script.path}};
-  if (pre) metadata["pre_deploy"] = place(*pre);
-  if (post) metadata["post_deploy"] = place(*post);
-  if (unclear) metadata["ambiguous"] = place(*unclear);
+  if (!pre.empty()) metadata["pre_deploy"] = place(pre.front());
+  if (!post.empty()) metadata["post_deploy"] = place(post.front());
+  if (!unclear.empty()) metadata["ambiguous"] = place(unclear.front());
+  const std::vector<Judged>& first = !unclear.empty() ? unclear : post;
+  metadata["line"] = std::to_string(first.front().place.line);
   return failure(ErrorCode::kFailedPrecondition, "STAGE_AMBIGUOUS", std::move(message), std::move(metadata));
 }
 

@@ -1,0 +1,451 @@
+"""`syzygy split`: each row of the table of docs/split.md, proved on a real database: between the halves old and new code both work.
+
+`migrate --pre-deploy` applies the one half, `migrate` the other. Run by ctest (e2e_cli_split) through in_venv.py.
+"""
+
+import base64
+import glob
+import hashlib
+import os
+import subprocess
+import unittest
+from typing import Dict, List, NamedTuple, Sequence
+
+from .support.processes import ScratchDirectory
+from .support.site import CliTest, Ended, Site, syzygy
+
+BASE = """CREATE TABLE customers (id int PRIMARY KEY);
+CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, email text NOT NULL, age int, note text, customer int);
+CREATE INDEX users_note ON users (note);
+INSERT INTO customers SELECT generate_series(1, 50);
+INSERT INTO users (name, email, age, customer) SELECT 'u' || n, 'e' || n, n, 1 + n % 50 FROM generate_series(1, 3000) AS n;
+"""
+
+
+class Row(NamedTuple):
+    """`old` and `new` are what the releases before and after run; both run between the halves."""
+
+    change: str
+    old: Sequence[str]
+    new: Sequence[str]
+    after: Dict[str, str]  # when both halves are there: query -> its one value
+    arguments: Sequence[str] = ()
+    pre: int = 1
+    post: int = 1
+    back: str = ""
+
+
+OLD_INSERT = "INSERT INTO users (name, email) VALUES ('old', 'old@x')"
+OLD_SELECT = "SELECT id, name, email, age, note, customer FROM users"
+OLD = (OLD_INSERT, OLD_SELECT, "UPDATE users SET age = 7 WHERE name = 'old'")
+NOT_NULL = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = '{}'"
+DEFAULT = "SELECT count(*) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum WHERE adrelid = 'users'::regclass AND attname = '{}'"
+INVALID = "SELECT (SELECT count(*) FROM pg_constraint WHERE NOT convalidated) + (SELECT count(*) FROM pg_index WHERE NOT indisvalid)"
+
+ROWS = {
+    "add_not_null_with_a_default_that_the_code_holds": Row(
+        "ALTER TABLE users ADD COLUMN level int NOT NULL DEFAULT 3;\nALTER TABLE users ALTER COLUMN level DROP DEFAULT;\n",
+        OLD, ("INSERT INTO users (name, email, level) VALUES ('new', 'n', 4)", "SELECT level FROM users"),
+        {NOT_NULL.format("level"): "True", DEFAULT.format("level"): "0", "SELECT count(*) FROM users WHERE level = 3 AND name = 'u1'": "1"},
+        back="ALTER TABLE users DROP COLUMN level;\n"),
+    "add_not_null_whose_default_goes_as_asked": Row(
+        "ALTER TABLE users ADD COLUMN level int NOT NULL DEFAULT 3;\n",
+        OLD, ("INSERT INTO users (name, email, level) VALUES ('new', 'n', 4)", "SELECT level FROM users"),
+        {NOT_NULL.format("level"): "True", DEFAULT.format("level"): "0"}, ["--drop-defaults"], back="ALTER TABLE users DROP COLUMN level;\n"),
+    "add_not_null_without_a_default": Row(
+        "ALTER TABLE users ADD COLUMN phone text NOT NULL;\n",
+        OLD, ("INSERT INTO users (name, email, phone) VALUES ('new', 'n', '1')", "SELECT phone FROM users"),
+        {NOT_NULL.format("phone"): "True", DEFAULT.format("phone"): "0"}, ["--default", "phone='-'"], back="ALTER TABLE users DROP COLUMN phone;\n"),
+    "add_not_null_with_a_reference": Row(
+        "ALTER TABLE users ADD COLUMN second int NOT NULL REFERENCES customers (id);\n",
+        OLD, ("INSERT INTO users (name, email, second) VALUES ('new', 'n', 2)", "SELECT second FROM users"),
+        {NOT_NULL.format("second"): "True", "SELECT count(*) FROM pg_constraint WHERE conname = 'users_second_fkey' AND convalidated": "1", INVALID: "0"},
+        ["--default", "second=1"], post=2, back="ALTER TABLE users DROP COLUMN second;\n"),
+    "drop_not_null_column": Row(
+        "-- nobody reads it any more\nALTER TABLE users DROP COLUMN email;\n",
+        (OLD_INSERT, OLD_SELECT), ("INSERT INTO users (name) VALUES ('new')", "SELECT id, name, age FROM users"),
+        {"SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'": "0"},
+        back="ALTER TABLE users ADD COLUMN email text NOT NULL DEFAULT '';\n"),
+    "drop_not_null_column_with_a_default": Row(
+        "ALTER TABLE users DROP COLUMN email;\n",
+        (OLD_INSERT, OLD_SELECT), ("INSERT INTO users (name) VALUES ('new')", "SELECT id, name, age FROM users"),
+        {"SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'": "0"}, ["--default", "users.email='gone'"]),
+    "set_not_null": Row(
+        "UPDATE users SET age = 0 WHERE age IS NULL;\nALTER TABLE users ALTER COLUMN age SET NOT NULL;\n",
+        ("INSERT INTO users (name, email, age) VALUES ('old', 'o', 1)", OLD_SELECT),
+        ("INSERT INTO users (name, email, age) VALUES ('new', 'n', 2)", OLD_SELECT),
+        {NOT_NULL.format("age"): "True", "SELECT count(*) FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'": "0"},
+        ["--stage", "pre_deploy"], pre=1, post=3),
+    "foreign_key_on_a_table_in_use": Row(
+        "CREATE TABLE other (id int);\nALTER TABLE users ADD FOREIGN KEY (customer) REFERENCES customers (id);\n",
+        (*OLD, "INSERT INTO users (name, email, customer) VALUES ('old', 'o', 9999)", "DELETE FROM users WHERE customer = 9999"),
+        ("INSERT INTO users (name, email, customer) VALUES ('new', 'n', 1)", "SELECT * FROM other"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'users_customer_fkey'": "True"}, post=2,
+        back="ALTER TABLE users DROP CONSTRAINT users_customer_fkey;\nDROP TABLE other;\n"),
+    "check_on_a_table_in_use": Row(
+        "CREATE TABLE other (id int);\nALTER TABLE users ADD CONSTRAINT grown CHECK (age > 0);\n",
+        (*OLD, "INSERT INTO users (name, email, age) VALUES ('old', 'o', -1)", "DELETE FROM users WHERE age < 0"),
+        ("INSERT INTO users (name, email, age) VALUES ('new', 'n', 1)", "SELECT * FROM other"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'grown'": "True"}, post=2),
+    "foreign_key_on_a_new_nullable_column": Row(
+        "ALTER TABLE users ADD COLUMN second int;\nALTER TABLE users ADD CONSTRAINT second_one FOREIGN KEY (second) REFERENCES customers (id);\n",
+        OLD, ("INSERT INTO users (name, email, second) VALUES ('new', 'n', 2)", "SELECT second FROM users"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'second_one'": "True"}, back="ALTER TABLE users DROP COLUMN second;\n"),
+    "check_on_a_new_nullable_column": Row(
+        "ALTER TABLE users ADD COLUMN size int;\nALTER TABLE users ADD CONSTRAINT sized CHECK (size > 0 AND size < 10);\n",
+        OLD, ("INSERT INTO users (name, email, size) VALUES ('new', 'n', 2)", "SELECT size FROM users"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'sized'": "True"}),
+    "check_that_null_breaks_on_a_new_column": Row(
+        "ALTER TABLE users ADD COLUMN size int;\nALTER TABLE users ADD CONSTRAINT sized CHECK (age IS NULL OR size IS NULL);\n",
+        OLD, ("INSERT INTO users (name, email, size) VALUES ('new', 'n', 2)", "SELECT size FROM users"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'sized'": "True"}, post=2),
+    "unique": Row(
+        "ALTER TABLE users ADD CONSTRAINT one_email UNIQUE (email);\n",
+        (OLD_INSERT, OLD_SELECT, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n1') ON CONFLICT (email) DO NOTHING",),
+        {"SELECT indisvalid FROM pg_index JOIN pg_constraint ON conindid = indexrelid WHERE conname = 'one_email'": "True"},
+        ["--stage", "pre_deploy"], pre=2, post=0, back="ALTER TABLE users DROP CONSTRAINT one_email;\n"),
+    "create_index": Row(
+        "CREATE INDEX ON users (name);\nCREATE TABLE other (id int);\n",
+        OLD, ("SELECT id FROM users WHERE name = 'u1'", "SELECT * FROM other"),
+        {"SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_name_idx'::regclass": "True"}, pre=2, post=0),
+    "drop_index": Row(
+        "CREATE TABLE other (id int);\nDROP INDEX users_note;\n",
+        OLD, ("SELECT * FROM other",), {"SELECT count(*) FROM pg_class WHERE relname = 'users_note'": "0"}),
+    "rename_column": Row(
+        "ALTER TABLE users RENAME COLUMN name TO full_name;\n",
+        (*OLD, "UPDATE users SET name = 'older' WHERE name = 'u2'", "SELECT 1 / count(*) FROM users WHERE full_name = 'older'"),
+        ("INSERT INTO users (full_name, email) VALUES ('new', 'n')", "UPDATE users SET full_name = 'newer' WHERE full_name = 'u3'",
+         "SELECT 1 / count(*) FROM users WHERE full_name = 'u4'"),
+        {"SELECT count(*) FROM users WHERE full_name IN ('older', 'newer', 'old', 'new')": "6", NOT_NULL.format("full_name"): "True",
+         "SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name'": "0", "SELECT count(*) FROM pg_trigger": "0"},
+        ["--bridge-renames"], pre=2, back="ALTER TABLE users RENAME COLUMN full_name TO name;\n"),
+    "rename_table": Row(
+        "ALTER TABLE users RENAME TO people;\n",
+        OLD, ("INSERT INTO people (name, email) VALUES ('new', 'n')", "SELECT name FROM people"),
+        {"SELECT count(*) FROM pg_class WHERE relname = 'users'": "0", "SELECT count(*) FROM people WHERE name IN ('old', 'new')": "4"},
+        ["--bridge-renames"], back="ALTER TABLE people RENAME TO users;\n"),
+    "change_type": Row(
+        "ALTER TABLE users ALTER COLUMN age TYPE bigint;\n",
+        OLD, ("INSERT INTO users (name, email, age) VALUES ('new', 'n', 8)", "SELECT age FROM users"),
+        {"SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age'": "bigint",
+         "SELECT sum(age) FROM users WHERE name LIKE 'u%'": str(3000 * 3001 // 2), "SELECT count(*) FROM users WHERE age = 8": "3"},
+        pre=2, back="ALTER TABLE users ALTER COLUMN age TYPE int;\n"),
+    "change_type_with_using": Row(
+        "ALTER TABLE users ALTER COLUMN email TYPE int USING length(users.email) + length(name);\n",
+        OLD, ("INSERT INTO users (name, email) VALUES ('new', '8')", "SELECT email FROM users"),
+        {"SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'": "integer",
+         "SELECT email FROM users WHERE name = 'u10'": "6", NOT_NULL.format("email"): "True"}, pre=2, post=3),
+    "volatile_default": Row(
+        "ALTER TABLE users ADD COLUMN token uuid DEFAULT gen_random_uuid();\n",
+        OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT token FROM users"),
+        {"SELECT count(*) FROM users WHERE token IS NULL": "0", "SELECT count(*) - count(DISTINCT token) FROM users": "0", DEFAULT.format("token"): "1"},
+        pre=2, post=0, back="ALTER TABLE users DROP COLUMN token;\n"),
+    "volatile_default_not_null_and_unique": Row(
+        "ALTER TABLE users ADD COLUMN token uuid NOT NULL UNIQUE DEFAULT gen_random_uuid();\n",
+        OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT token FROM users"),
+        {"SELECT count(*) - count(DISTINCT token) FROM users": "0", NOT_NULL.format("token"): "True", INVALID: "0"},
+        pre=4, post=3, back="ALTER TABLE users DROP COLUMN token;\n"),
+}
+
+
+def halves(site: Site) -> List[str]:
+    return sorted(os.path.basename(path) for path in glob.glob(os.path.join(site.dir, "*.sql")))
+
+
+class SplitCase(CliTest):
+    def split(self, site: Site, *arguments: str, name: str = "0002_change.sql") -> Ended:
+        return syzygy("split", os.path.join(site.dir, name), *arguments)
+
+    def run_all(self, site: Site, what: str, statements: Sequence[str]) -> None:
+        with self.postgres.connect(site.database.rsplit("/", 1)[1]) as connection:
+            for statement in statements:
+                try:
+                    connection.execute(statement)
+                except Exception as error:
+                    self.fail(f"{what}: {statement}: {error}\n{self.texts(site)}")
+
+    def value(self, site: Site, query: str) -> str:
+        with self.postgres.connect(site.database.rsplit("/", 1)[1]) as connection:
+            row = connection.execute(query).fetchone()
+            return str(row[0]) if row else ""
+
+    def texts(self, site: Site) -> str:
+        return "".join(f"--- {name}\n{self.text(site, name)}" for name in halves(site))
+
+    def text(self, site: Site, name: str) -> str:
+        with open(os.path.join(site.dir, name), encoding="utf-8") as file:
+            return file.read()
+
+    def applies(self, site: Site, *arguments: str) -> None:
+        done = site.alone(*arguments)
+        self.assertEqual(done.code, 0, done.err + self.texts(site))
+
+
+class SplitTest(SplitCase):
+    def row(self, row: Row) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+        self.applies(site)
+        site.write(m0002_change=row.change + (f"\n-- syzygy:down\n{row.back}" if row.back else ""))
+        done = self.split(site, *row.arguments)
+        self.assertEqual(done.code, 0, done.err)
+        stages = [self.text(site, name) for name in halves(site)[1:]]
+        counts = (sum("-- syzygy:stage pre_deploy" in text for text in stages), sum("-- syzygy:stage post_deploy" in text for text in stages))
+        self.assertEqual(counts, (row.pre, row.post), self.texts(site))
+        if row.pre:
+            self.applies(site, "--pre-deploy")
+        self.run_all(site, "old code between the halves", row.old)
+        self.run_all(site, "new code between the halves", row.new)
+        if row.pre:
+            self.run_all(site, "old code beside the new one", row.old)
+        self.applies(site)
+        self.run_all(site, "new code after both", row.new)
+        for query, wanted in row.after.items():
+            self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
+        if row.back:
+            self.applies(site, "--revert-to", "0001")
+            self.run_all(site, "old code after the way back", row.old[:2])
+            self.assertEqual(self.value(site, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"), "0")
+
+    def test_a_split_migration_has_nothing_left_to_split(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ADD COLUMN phone text NOT NULL;\n")
+        self.assertEqual(self.split(site, "--default", "''").code, 0)
+        for name in halves(site)[1:]:
+            again = self.split(site, "--check", name=name)
+            self.assertEqual(again.code, 0, name + again.err + self.texts(site))
+
+    def test_looking_writes_nothing(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ADD COLUMN phone text NOT NULL;\n")
+        before = self.texts(site)
+        shown = self.split(site, "--diff", "--default", "phone=''")
+        self.assertEqual(shown.code, 0, shown.err)
+        self.assertIn("+++ " + os.path.join(site.dir, "0003_change_post_deploy.sql"), shown.out)
+        self.assertIn("+ALTER TABLE users ALTER COLUMN phone DROP DEFAULT;", shown.out)
+        self.assertIn("-ALTER TABLE users ADD COLUMN phone text NOT NULL;", shown.out)
+        checked = self.split(site, "--check", "--default", "phone=''")
+        self.assertEqual(checked.code, 1, checked.err)
+        self.assertIn("1 pre_deploy, 1 post_deploy", checked.err)
+        self.assertEqual(self.texts(site), before)
+
+    def test_what_needs_no_splitting_is_left_alone(self) -> None:
+        for change in ("ALTER TABLE users ADD COLUMN phone text;", "ALTER TABLE users DROP COLUMN note;", "CREATE TABLE other (id int); CREATE INDEX ON other (id);",
+                       "ALTER TABLE users ADD COLUMN level int NOT NULL DEFAULT 3;", "ALTER TABLE users ALTER COLUMN note TYPE varchar;"):  # fmt: skip
+            with self.subTest(change):
+                site = self.site(m0001_base=BASE, m0002_change=change)
+                done = self.split(site)
+                self.assertEqual(done.code, 0, done.err)
+                self.assertIn("nothing to split", done.err)
+                self.assertEqual(self.text(site, "0002_change.sql"), change)
+
+    def test_what_is_refused_comes_with_its_recipe(self) -> None:
+        for change, says in (
+            ("ALTER TABLE users ADD COLUMN phone text NOT NULL;", "--default phone="),
+            ("ALTER TABLE users RENAME COLUMN name TO full_name;", "--bridge-renames"),
+            ("ALTER TABLE users RENAME TO people;", "--bridge-renames"),
+            ("ALTER TABLE users ADD UNIQUE (email);", "--stage pre_deploy or --stage post_deploy"),
+            ("CREATE UNIQUE INDEX ON users (email);", "--stage pre_deploy or --stage post_deploy"),
+            ("ALTER TABLE users ALTER COLUMN id TYPE bigint;", "ADD PRIMARY KEY USING INDEX"),
+            ("ALTER TABLE customers DROP COLUMN id;", "which is part of the primary key"),
+            ("UPDATE users SET age = 1;", "--stage pre_deploy or --stage post_deploy"),
+            ("ALTER TABLE users DROP COLUMN note;\nALTER TABLE users ADD COLUMN note int;", "both name table users"),
+        ):  # fmt: skip
+            with self.subTest(change):
+                site = self.site(m0001_base=BASE, m0002_change=change)
+                done = self.split(site)
+                self.assertEqual(done.code, 65, done.err)
+                self.assertIn("0002_change.sql:", done.err)
+                self.assertIn(says, done.err)
+                self.assertEqual(halves(site), ["0001_base.sql", "0002_change.sql"])
+
+    def test_one_default_for_all_is_no_answer_for_a_unique_column(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ADD COLUMN code text NOT NULL UNIQUE;")
+        done = self.split(site, "--default", "code='x'")
+        self.assertEqual(done.code, 65, done.err)
+        self.assertIn("fails at the second row", done.err)
+
+    def test_comments_and_formatting_stay_byte_for_byte(self) -> None:
+        drop = "/* nobody reads it */ ALTER  TABLE users\n    DROP COLUMN note; -- really\n"
+        create = "\n-- the new one\nCREATE   TABLE other (\n  id int -- its key\n);\n"
+        site = self.site(m0001_base=BASE, m0002_change="-- Ticket 12.\n\n" + drop + create + "-- end\n")
+        self.assertEqual(self.split(site, "--organize").code, 0)
+        self.assertEqual(halves(site)[1:], ["0002_change.sql", "0003_change_post_deploy.sql"])
+        self.assertEqual(self.text(site, "0002_change.sql"), "-- syzygy:stage pre_deploy\n-- Ticket 12.\n\n" + create)
+        self.assertEqual(self.text(site, "0003_change_post_deploy.sql"), "-- syzygy:stage post_deploy\n" + drop + "-- end\n")
+
+    def test_line_ends_of_the_file_are_kept(self) -> None:
+        site = self.site(m0001_base=BASE)
+        with open(os.path.join(site.dir, "0002_change.sql"), "w", newline="") as file:
+            file.write("CREATE TABLE a (id int);\r\nALTER TABLE users DROP COLUMN note;\r\n")
+        self.assertEqual(self.split(site, "--organize").code, 0)
+        for name in halves(site)[1:]:
+            with open(os.path.join(site.dir, name), newline="") as file:
+                text = file.read()
+            self.assertEqual(text.count("\n"), text.count("\r\n"), name)
+
+    def test_organize_rewrites_nothing(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ALTER COLUMN age SET NOT NULL;\nCREATE INDEX other ON customers (id);\n")
+        self.assertEqual(self.split(site, "--organize").code, 0)
+        self.assertIn("\nCREATE INDEX other ON customers (id);\n", self.text(site, "0002_change.sql"))
+        self.assertIn("\nALTER TABLE users ALTER COLUMN age SET NOT NULL;\n", self.text(site, "0003_change_post_deploy.sql"))
+
+    def test_settings_go_where_what_follows_them_goes(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="SET lock_timeout = '1s';\nCREATE TABLE a (id int);\nALTER TABLE users DROP COLUMN note;\n")
+        self.assertEqual(self.split(site).code, 0)
+        for name in halves(site)[1:]:
+            self.assertEqual(self.text(site, name).count("SET lock_timeout = '1s';"), 1, name)
+
+    def test_a_later_migration_keeps_its_place(self) -> None:
+        change = "ALTER TABLE users ADD COLUMN phone text NOT NULL;\n"
+        site = self.site(m0001_base=BASE, m0002_change=change, m0003_other="CREATE TABLE other (id int);")
+        self.assertEqual(self.split(site, "--default", "phone=''").code, 0)
+        self.assertIn("0004_change_post_deploy.sql", halves(site))
+        tied = self.site(m0001_base=BASE, m0002_change=change, m0003_other="ALTER TABLE users ADD COLUMN x int;")
+        done = self.split(tied, "--default", "phone=''")
+        self.assertEqual(done.code, 65, done.err)
+        self.assertIn("0003_other.sql", done.err)
+        self.assertIn("table users", done.err)
+
+    def test_what_a_database_has_applied_is_not_split(self) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE, m0002_change="ALTER TABLE users DROP COLUMN email;\n")
+        self.applies(site)
+        done = self.split(site, "--database", site.database)
+        self.assertEqual(done.code, 65, done.err)
+        self.assertIn("is applied in that database already", done.err)
+
+    def test_the_catalogue_says_what_the_files_do_not(self) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+        self.applies(site)
+        alone = self.site(m0002_change="ALTER TABLE users RENAME COLUMN name TO full_name;\n")
+        refused = self.split(alone, "--bridge-renames")
+        self.assertEqual(refused.code, 65, refused.err)
+        self.assertIn("give --database", refused.err)
+        done = self.split(alone, "--bridge-renames", "--database", site.database)
+        self.assertEqual(done.code, 0, done.err)
+        self.assertIn("ADD COLUMN full_name text", self.text(alone, "0002_change.sql"))
+
+    def test_an_interrupted_split_is_seen_and_finished(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users DROP COLUMN note;\n")
+        os.mkdir(os.path.join(site.dir, ".syzygy-split"))
+        with open(os.path.join(site.dir, ".syzygy-split", "0003_rest.sql"), "w") as file:
+            file.write("SELECT 1;\n")
+        seen = syzygy("plan", site.dir)
+        self.assertEqual(seen.code, 65, seen.err)
+        self.assertIn("syzygy split --finish", seen.err)
+        done = syzygy("split", "--finish", site.dir)
+        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual(halves(site), ["0001_base.sql", "0002_change.sql", "0003_rest.sql"])
+        self.assertFalse(os.path.exists(os.path.join(site.dir, ".syzygy-split")))
+        self.assertEqual(syzygy("split", "--finish", site.dir).code, 0)
+
+    def test_bad_input(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="SELECT 1;")
+        for arguments, says in (((), "file is missing"), (("/nowhere.sql",), "is not there"), ((site.dir,), "is a directory"),
+                                ((os.path.join(site.dir, "0002_change.sql"), "--check", "--diff"), "exclude each other"),
+                                ((os.path.join(site.dir, "0002_change.sql"), "--default", "a="), "gives no expression")):  # fmt: skip
+            with self.subTest(says):
+                done = syzygy("split", *arguments)
+                self.assertEqual(done.code, 2, done.err)
+                self.assertIn(says, done.err)
+
+
+class FormatsTest(SplitCase):
+    """The halves as each format's files, which are read again as that format and applied."""
+
+    CHANGE = "ALTER TABLE users ADD COLUMN token uuid NOT NULL UNIQUE DEFAULT gen_random_uuid();\n"
+    BACK = "ALTER TABLE users DROP COLUMN token;\n"
+
+    def directory(self, name: str, files: Dict[str, str], change: str, count: int) -> Site:
+        site = self.site(True)
+        for file, text in files.items():
+            with open(os.path.join(site.dir, file), "w") as out:
+                out.write(text)
+        done = self.split(site, name=change)
+        self.assertEqual(done.code, 0, done.err)
+        plan = syzygy("plan", site.dir, "--format", name)
+        self.assertEqual(plan.code, 0, plan.err + plan.out + self.texts(site))
+        self.assertEqual(plan.out.count("in a transaction") + plan.out.count("outside a transaction"), count, plan.out)
+        self.applies(site, "--pre-deploy")
+        self.run_all(site, "between", ["INSERT INTO users (name, email) VALUES ('o', 'o')", "SELECT token FROM users"])
+        self.applies(site)
+        self.assertEqual(self.value(site, NOT_NULL.format("token")), "True")
+        return site
+
+    def test_golang_migrate(self) -> None:
+        site = self.directory("golang-migrate", {"1_base.up.sql": "-- syzygy:stage pre_deploy\n" + BASE, "1_base.down.sql": "DROP TABLE users, customers;",
+                              "2_token.up.sql": self.CHANGE, "2_token.down.sql": self.BACK}, "2_token.up.sql", 8)  # fmt: skip
+        self.assertIn("6_token_post_deploy.down.sql", halves(site))
+        self.applies(site, "--revert-to", "1")
+
+    def test_goose(self) -> None:
+        site = self.directory("goose", {"00001_base.sql": "-- +goose Up\n-- syzygy:stage pre_deploy\n" + BASE,
+                              "00002_token.sql": f"-- +goose Up\n{self.CHANGE}\n-- +goose Down\n{self.BACK}"}, "00002_token.sql", 8)  # fmt: skip
+        self.assertIn("-- +goose NO TRANSACTION\n-- +goose Up\n", self.text(site, "00003_token_pre_deploy_2.sql"))
+        self.assertIn("-- +goose StatementBegin\nDO ", self.text(site, "00003_token_pre_deploy_2.sql"))
+        self.applies(site, "--revert-to", "1")
+
+    def test_dbmate(self) -> None:
+        site = self.directory("dbmate", {"20240101000000_base.sql": "-- migrate:up\n-- syzygy:stage pre_deploy\n" + BASE + "-- migrate:down\n",
+                              "20240101000100_token.sql": f"-- migrate:up\n{self.CHANGE}\n-- migrate:down\n{self.BACK}"}, "20240101000100_token.sql", 8)  # fmt: skip
+        self.assertIn("-- migrate:up transaction:false\n", self.text(site, "20240101000101_token_pre_deploy_2.sql"))
+        self.applies(site, "--revert-to", "20240101000000")
+
+    def test_flyway(self) -> None:
+        site = self.directory("flyway", {"V1__base.sql": "-- syzygy:stage pre_deploy\n" + BASE, "V2__token.sql": self.CHANGE, "U2__token.sql": self.BACK,
+                              "V3__other.sql": "CREATE TABLE other (id int);"}, "V2__token.sql", 9)  # fmt: skip
+        self.assertIn("V2.1__token_pre_deploy_2.sql", halves(site))
+        with open(os.path.join(site.dir, "V2.1__token_pre_deploy_2.sql.conf")) as file:
+            self.assertEqual(file.read(), "executeInTransaction=false\n")
+
+    def test_atlas_with_its_checksums(self) -> None:
+        files = {"20240101000000_base.sql": "-- syzygy:stage pre_deploy\n" + BASE, "20240101000100_token.sql": self.CHANGE}
+        running, of_all, lines = hashlib.sha256(), hashlib.sha256(), []
+        for name, text in files.items():
+            running.update((name + text).encode())
+            hashed = base64.b64encode(running.digest()).decode()
+            of_all.update((name + hashed).encode())
+            lines.append(f"{name} h1:{hashed}\n")
+        files["atlas.sum"] = f"h1:{base64.b64encode(of_all.digest()).decode()}\n" + "".join(lines)
+        site = self.directory("atlas", files, "20240101000100_token.sql", 8)
+        self.assertTrue(self.text(site, "20240101000101_token_pre_deploy_2.sql").startswith("-- atlas:txmode none\n\n"))
+
+    def test_a_way_back_in_a_file_of_its_own(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="CREATE TABLE a (id int);\nALTER TABLE users DROP COLUMN note;\n")
+        with open(os.path.join(site.dir, "0002_change.down.sql"), "w") as file:
+            file.write("ALTER TABLE users ADD COLUMN note text;\nDROP TABLE a;\n")
+        self.assertEqual(self.split(site).code, 0)
+        self.assertEqual(self.text(site, "0002_change.down.sql"), "DROP TABLE a;\n")
+        self.assertEqual(self.text(site, "0003_change_post_deploy.down.sql"), "ALTER TABLE users ADD COLUMN note text;\n")
+
+
+class DocumentedSession(unittest.TestCase):
+    def test_the_session_in_the_documentation_is_what_happens(self) -> None:
+        with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "split.md")) as file:
+            session = file.read().split("```\n")[1]
+        scratch = ScratchDirectory("session")
+        self.addCleanup(scratch.close)
+        os.mkdir(os.path.join(scratch.path, "migrations"))
+        steps = [step.split("\n", 1) for step in session[2:].split("\n$ ")]
+
+        def shell(command: str) -> str:
+            run = f'syzygy() {{ "$SYZYGY" "$@"; }}; git() {{ command git -c user.name=t -c user.email=t@x "$@"; }}; {command}'
+            done = subprocess.run(["bash", "-c", run], cwd=scratch.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+            return done.stdout
+
+        shell("git init -q -b main . && echo 'CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL);' > migrations/0006_users.sql"
+              " && git add -A && git commit -qm x && git checkout -q -b branch")  # fmt: skip
+        with open(os.path.join(scratch.path, "migrations", "0007_contact.sql"), "w") as file:
+            file.write(steps[0][1] + "\n")
+        self.assertGreater(len(steps), 5)
+        for command, output in steps:
+            self.assertEqual(shell(command).rstrip("\n"), output.rstrip("\n"), command)
+
+
+def _add_rows() -> None:
+    for name, row in ROWS.items():
+        setattr(SplitTest, f"test_{name}", lambda self, row=row: self.row(row))
+
+
+_add_rows()
+
+
+if __name__ == "__main__":
+    unittest.main()

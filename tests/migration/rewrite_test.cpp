@@ -1,0 +1,159 @@
+// Splitting without a database: which statements may change places, how files are written together, any bytes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "migration/rewrite/chunks.h"
+#include "migration/rewrite/commute.h"
+#include "migration/rewrite/deparse.h"
+#include "migration/rewrite/split.h"
+#include "migration/rewrite/staged_write.h"
+#include "migration/source/formats.h"
+#include "tests/migration/temporary_directory.h"
+
+namespace syzygy {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::string bytes_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+bool may_swap(const std::string& earlier, const std::string& later) {
+  const Meaning first = read_meaning(Dialect::kPostgres, earlier);
+  const Meaning second = read_meaning(Dialect::kPostgres, later);
+  return why_in_order(Dialect::kPostgres, {earlier, first}, {later, second}).empty();
+}
+
+TEST(Commute, OnlyWhatIsProvablyHarmless) {
+  EXPECT_TRUE(may_swap("ALTER TABLE a DROP COLUMN x", "CREATE TABLE b (id int)"));
+  EXPECT_TRUE(may_swap("ALTER TABLE a DROP COLUMN x", "ALTER TABLE a ADD COLUMN y int"));
+  EXPECT_TRUE(may_swap("ALTER TABLE a DROP COLUMN x", "CREATE INDEX ON a (y)"));
+  EXPECT_TRUE(may_swap("ALTER TABLE a ALTER x SET NOT NULL", "UPDATE a SET x = 1"));
+  EXPECT_TRUE(may_swap("ALTER TABLE a ALTER x DROP DEFAULT", "CREATE INDEX ON a (x)"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a DROP COLUMN x", "ALTER TABLE a ADD COLUMN x int"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a DROP COLUMN x", "CREATE INDEX ON a (lower(y))"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a DROP COLUMN x CASCADE", "ALTER TABLE a ADD COLUMN y int"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a DROP COLUMN x", "UPDATE a SET y = 1"));
+  EXPECT_FALSE(may_swap("DROP TABLE a", "CREATE TABLE a (id int)"));
+  EXPECT_FALSE(may_swap("DROP TABLE a", "CREATE TABLE b (id int REFERENCES a)"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a RENAME TO b", "CREATE TABLE a (id int)"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a RENAME TO b", "ALTER TABLE b ADD COLUMN x int"));
+  EXPECT_FALSE(may_swap("DROP TABLE a", "DO $$ BEGIN PERFORM f(); END $$"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a DROP CONSTRAINT c", "ALTER TABLE a ADD CONSTRAINT c CHECK (x > 0)"));
+  EXPECT_FALSE(may_swap("ALTER TABLE a ADD CHECK (x > 0)", "ALTER TABLE a ALTER x TYPE text"));
+}
+
+TEST(Chunks, AreTheTextByteForByte) {
+  const std::string text =
+      "-- top\n\n/* a */ SELECT 1 ; -- one\nSELECT 2;SELECT ';' /* in; */\n  ;\n\n-- last\nSELECT 3 -- no end\n";
+  const auto statements = split_statements(Dialect::kPostgres, text, "x.sql");
+  ASSERT_TRUE(statements);
+  const Chunks chunks = cut_chunks(Dialect::kPostgres, text, *statements);
+  std::string together = chunks.header;
+  for (const Chunk& chunk : chunks.statements) together += chunk.text();
+  std::string wanted = text;
+  wanted.insert(wanted.find("SELECT 3") + 8, ";");  // the only byte that a half needs and the file lacks
+  EXPECT_EQ(together + chunks.rest, wanted);
+  EXPECT_EQ(chunks.header, "-- top\n\n");
+  EXPECT_EQ(chunks.statements[0].after, " -- one\n");
+}
+
+TEST(Deparse, NamesThatNeedQuotesGetThem) {
+  EXPECT_EQ(as_sql_name("users"), "users");
+  EXPECT_EQ(as_sql_name("user"), "\"user\"");
+  EXPECT_EQ(as_sql_name("Users"), "\"Users\"");
+  EXPECT_EQ(as_sql_name("a\"b"), "\"a\"\"b\"");
+  EXPECT_EQ(as_sql_name("s", "order"), "s.\"order\"");
+  EXPECT_EQ(as_sql_text("it's"), "'it''s'");
+}
+
+TEST(Deparse, MadeNamesFitAndStayApart) {
+  const std::string long_one(70, 'a');
+  const std::string name = made_name({long_one, "x", "key"});
+  EXPECT_LE(name.size(), 63U);
+  EXPECT_TRUE(name.ends_with("_key"));
+  EXPECT_NE(name, made_name({long_one, "y", "key"}));
+}
+
+TEST(Deparse, AnExpressionIsOneAndNothingElse) {
+  EXPECT_TRUE(is_expression("now() + interval '1 day'"));
+  for (const char* text : {"", "1, 2", "1; DROP TABLE t", "1 FROM t", "1 AS x", "'", "1 -- x\n, 2", "1 LIMIT 1"}) {
+    EXPECT_FALSE(is_expression(text)) << text;
+  }
+}
+
+TEST(Split, AnyBytesGiveAnAnswer) {
+  std::string deep = "ALTER TABLE t ADD COLUMN c int NOT NULL DEFAULT ";
+  for (int i = 0; i < 20'000; ++i) deep += "1+";
+  for (const std::string& text :
+       {std::string("ALTER TABLE t ADD COLUMN"), std::string("\xFF\xFE;"), std::string("SELECT '"), deep + "1",
+        std::string("ALTER TABLE t ADD CHECK (") + std::string(5'000, '(') + "1" + std::string(5'000, ')') + ")",
+        std::string("ALTER TABLE t ALTER c TYPE int USING ") + std::string(100'000, '-') + "1"}) {
+    Migration migration;
+    migration.id = StepId{"1"};
+    migration.up.text = text;
+    migration.up.path = "1.sql";
+    const auto split = split_migration(migration, Schema(), {});
+    EXPECT_TRUE(split || !split.error().message.empty());
+  }
+}
+
+TEST(StagedWrite, AllFilesOrNone) {
+  const TemporaryDirectory directory;
+  directory.write("0001_a.sql", "old");
+  ASSERT_TRUE(commit_staged_write(directory.path(), {{"0001_a.sql", "new", true}, {"0002_b.sql", "half", false}}));
+  // As after a crash between the commit and the moving: nobody reads a directory that is not whole.
+  const auto read = read_directory(directory.path(), {});
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().reason, "MIGRATIONS_INTERRUPTED");
+  EXPECT_THAT(read.error().message, HasSubstr("syzygy split --finish"));
+  EXPECT_EQ(bytes_of(directory.path() / "0001_a.sql"), "old");
+  // Another one must not be lost under it.
+  EXPECT_FALSE(write_staged(directory.path(), {{"0003_c.sql", "x", false}}));
+  // Half of it was moved already.
+  std::filesystem::rename(directory.path() / kInterruptedSplit / "0001_a.sql", directory.path() / "0001_a.sql");
+  const auto moved = finish_staged_write(directory.path());
+  ASSERT_TRUE(moved);
+  EXPECT_THAT(*moved, ElementsAre("0002_b.sql"));
+  EXPECT_EQ(bytes_of(directory.path() / "0001_a.sql"), "new");
+  EXPECT_EQ(bytes_of(directory.path() / "0002_b.sql"), "half");
+  EXPECT_TRUE(read_directory(directory.path(), {}));
+}
+
+TEST(StagedWrite, NothingBeforeTheCommitCounts) {
+  const TemporaryDirectory directory;
+  directory.write("0001_a.sql", "SELECT 1;");
+  std::filesystem::create_directory(directory.path() / ".syzygy-split.tmp");
+  directory.write(".syzygy-split.tmp/0002_b.sql", "SELECT");
+  const auto read = read_directory(directory.path(), {});
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->size(), 1U);
+  const auto finished = finish_staged_write(directory.path());
+  ASSERT_TRUE(finished);
+  EXPECT_TRUE(finished->empty());
+  ASSERT_TRUE(write_staged(directory.path(), {{"0003_c.sql", "SELECT 3;", false}}));
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / "0002_b.sql"));
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / ".syzygy-split.tmp"));
+}
+
+TEST(StagedWrite, OverwritesNothingThatItWasNotTold) {
+  const TemporaryDirectory directory;
+  directory.write("0002_b.sql", "mine");
+  const auto written = write_staged(directory.path(), {{"0001_a.sql", "x", false}, {"0002_b.sql", "y", false}});
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, HasSubstr("0002_b.sql exists already"));
+  EXPECT_EQ(bytes_of(directory.path() / "0002_b.sql"), "mine");
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / "0001_a.sql"));
+  EXPECT_FALSE(std::filesystem::exists(directory.path() / kInterruptedSplit));
+}
+
+}  // namespace
+}  // namespace syzygy
