@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/kill_point.h"
+#include "engine/planted.h"
 
 namespace syzygy::engine {
 namespace {
@@ -342,7 +343,7 @@ bool Lane::store_is_up() {
     store_failed(now.error());
     return false;
   }
-  now_ = *now;
+  now_ = PLANTED_IN_ENGINE(own_clock) ? system_now() : *now;
   now_at_ = steady_now_;
   if (clock_.stepped(now_, time_.boot())) grace_due_ = true;
   if (down_since_) {
@@ -388,6 +389,12 @@ void Lane::look_at_moved() {
     Slot* slot = slot_of(moved[i].key);
     if (slot == nullptr || slot->frozen()) continue;
     if (slot->loaded() && moved[i].version && slot->version() == moved[i].version) continue;
+#ifdef SYZYGY_PLANTED_BUGS
+    if (slot->loaded() && moved[i].version && PLANTED_IN_ENGINE(hint_trusted)) {
+      slot->believe(*moved[i].version);
+      continue;
+    }
+#endif
     const auto taken = load(*slot, !recovering_);
     if (!taken && taken.error().code == ErrorCode::kUnavailable) {
       moved_.push_back(std::move(moved[i]));
@@ -467,6 +474,7 @@ void Lane::work_through() {
       if (fold.kind == Slot::Folded::Kind::kChanged) {
         folded.push_back(slot);
         changes.push_back(std::move(fold.change));
+        if (attempt > 0 && PLANTED_IN_ENGINE(history_lost_on_retry)) changes.back().history.clear();
       } else {
         if (fold.kind == Slot::Folded::Kind::kUnchanged && !settle_unchanged(*slot)) stale.push_back(slot);
         slot->serve_reads(nullptr);
@@ -481,7 +489,7 @@ void Lane::work_through() {
 // record must do it, or somebody who joined by way of another daemon would be told that nobody knows him. False: the
 // slot is to be folded again, on a newer record.
 bool Lane::settle_unchanged(Slot& slot) {
-  if (store_.shared()) {
+  if (store_.shared() && !PLANTED_IN_ENGINE(stale_cache_served)) {
     auto loaded = store_.load(slot.key());
     if (!loaded) {
       store_failed(loaded.error());
@@ -504,6 +512,15 @@ bool Lane::settle_unchanged(Slot& slot) {
 std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vector<Change>& changes) {
   pass_kill_points("engine.before_commit", folded);
   for (Slot* slot : folded) ++slot->attempts;
+  if (PLANTED_IN_ENGINE(reply_before_commit)) {
+    for (Slot* slot : folded) {
+      slot->committed({});
+      slot->serve_reads(nullptr);
+    }
+    static_cast<void>(store_.commit(changes));
+    for (Slot* slot : folded) slot->unload();
+    return {};
+  }
   const Steady began = time_.steady();
   const auto results = store_.commit(changes);
   counters_->committed_in(static_cast<std::uint64_t>(
@@ -541,7 +558,34 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
       folded[i]->serve_reads(nullptr);
       continue;
     }
-    Counters::add(result.outcome == CommitOutcome::kConflict ? counters_->conflicts : counters_->unknown_commits);
+    const bool conflict = result.outcome == CommitOutcome::kConflict;
+    Counters::add(conflict ? counters_->conflicts : counters_->unknown_commits);
+#ifdef SYZYGY_PLANTED_BUGS
+    if (conflict && PLANTED_IN_ENGINE(conflict_keeps_cache)) {
+      const auto loaded = store_.load(folded[i]->key());
+      if (loaded && *loaded) folded[i]->believe((*loaded)->version);
+      again.push_back(folded[i]);
+      continue;
+    }
+    if (conflict && PLANTED_IN_ENGINE(commands_lost_on_conflict)) {
+      folded[i]->unload();
+      continue;
+    }
+    if (!conflict && PLANTED_IN_ENGINE(unknown_is_failure)) {
+      refuse(*folded[i], Error{ErrorCode::kAborted, "COMMIT_FAILED", "the commit failed", {}, std::nullopt});
+      folded[i]->unload();
+      continue;
+    }
+    const bool taken_for_done =
+        (!conflict && PLANTED_IN_ENGINE(unknown_is_success)) ||
+        (conflict && PLANTED_IN_ENGINE(renewals_lost_on_conflict) && folded[i]->only_renewals());
+    if (taken_for_done) {
+      folded[i]->committed({});
+      folded[i]->serve_reads(nullptr);
+      folded[i]->unload();
+      continue;
+    }
+#endif
     folded[i]->unload();
     again.push_back(folded[i]);
   }
@@ -583,7 +627,7 @@ void Lane::end_all_waits() {
 // ---- what another daemon may have done ----
 
 void Lane::poll() {
-  if (!route_) return;
+  if (!route_ || PLANTED_IN_ENGINE(poll_forgotten)) return;
   if (poll_at_ && steady_now_ < *poll_at_) return;
   const bool first = !poll_at_;
   poll_at_ = steady_now_ + options_.poll;

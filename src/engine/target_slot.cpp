@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/planted.h"
 #include "round/codec.h"
 
 namespace syzygy::engine {
@@ -86,6 +87,7 @@ Result<void> TargetSlot::take(std::optional<Loaded> loaded, bool hinted) {
     version_ = std::move(loaded->version);
     bytes_ = loaded->bytes.size();
   }
+  if (!told_any_ && PLANTED_IN_ENGINE(token_reset_on_restart)) record.token = Token{};
   adopt(std::move(record));
   if (!frozen_) learn_wake(state_->record);
 
@@ -97,7 +99,7 @@ Result<void> TargetSlot::take(std::optional<Loaded> loaded, bool hinted) {
     if (events) {
       publish(std::make_shared<const std::vector<round::Event>>(*std::move(events)), false);
     } else {
-      publish(kNoEvents, true);
+      publish(kNoEvents, !PLANTED_IN_ENGINE(gap_hidden));
     }
   } else {
     if (hinted && !told_any_) lane_.announce(Update{state_, kNoEvents, false});
