@@ -15,8 +15,9 @@ from tests.e2e.support.processes import ScratchDirectory, free_port
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
-# Flags of others that the pages name: ./dev, cmake, ctest, git, docker, Django.
-OTHERS = {"--keep", "--preset", "--test-dir", "--output-on-failure", "--quorum-timeout", "--help", "--rounds"}
+# Flags of others that the pages name: ./dev, the simulation, cmake, ctest, git, docker, Django.
+OTHERS = {"--keep", "--preset", "--test-dir", "--output-on-failure", "--quorum-timeout", "--help", "--rounds",
+          "--long", "--jobs", "--seed", "--with", "--story", "--shrink"}
 
 
 def pages() -> Dict[str, str]:

@@ -1,0 +1,384 @@
+#include "tests/sim/checker.h"
+
+#include <algorithm>
+
+#include "round/codec.h"
+#include "round/invariants.h"
+#include "round/transitions.h"
+
+namespace syzygy::sim {
+namespace {
+
+std::vector<std::pair<RoundId, round::State>> states_of(const round::Record& record) {
+  std::vector<std::pair<RoundId, round::State>> states;
+  states.reserve(record.rounds.size());
+  for (const round::Round& r : record.rounds) states.emplace_back(r.id, r.state);
+  return states;
+}
+
+std::string number(auto n) { return std::to_string(n.value); }
+
+const round::RequestId* request_of(const round::Command& command) {
+  return std::visit(
+      [](const auto& c) -> const round::RequestId* {
+        if constexpr (requires { c.request; }) {
+          return &c.request;
+        } else {
+          return nullptr;
+        }
+      },
+      command);
+}
+
+// An answer that says nothing about what became of the request: it is asked again.
+bool passing(const Error& error) {
+  return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kResourceExhausted;
+}
+
+}  // namespace
+
+Checker::Checker(World& world, Truth& truth) : world_(world), truth_(truth) {
+  truth_.on_commit = [this](const Change& change, const Truth::Entry* before, const Truth::Entry& now) {
+    committed(change, before, now);
+  };
+}
+
+// ---- what is durable ----
+
+void Checker::committed(const Change& change, const Truth::Entry*, const Truth::Entry& now) {
+  auto decoded = round::decode(now.bytes);
+  if (!decoded) return broke("14: a record was committed that cannot be read: " + decoded.error().message);
+  const round::Record before = std::move(record_);
+  record_ = *std::move(decoded);
+  if (record_ == before) return;
+
+  std::vector<round::Event> events;
+  for (const HistoryRow& row : change.history) {
+    auto event = round::decode_event(row.bytes);
+    if (!event) return broke("14: a row of history cannot be read: " + event.error().message);
+    events.push_back(*std::move(event));
+  }
+  if (record_.revision.value != before.revision.value + events.size()) {
+    return broke("14: revision " + number(record_.revision) + " after " + number(before.revision) + " with " +
+                 std::to_string(events.size()) + " events in the history");
+  }
+  if (record_.now > truth_.latest()) {
+    return broke("time: the record's now is " + std::to_string(record_.now.ms - truth_.latest().ms) +
+                 " ms beyond what the store ever said");
+  }
+  if (record_.token < before.token) {
+    return broke("4: the target's token fell from " + number(before.token) + " to " + number(record_.token));
+  }
+  for (const round::Event& event : events) {
+    if (world_.traced()) {
+      std::string line = "   * " + number(event.revision) + " kind " + std::to_string(static_cast<int>(event.kind));
+      if (event.kind == round::EventKind::kRoundMoved) {
+        line += " " + std::string(round::to_string(event.from)) + " -> " + std::string(round::to_string(event.to));
+      }
+      if (!event.round.empty()) line += " round " + event.round.value;
+      if (!event.party.empty()) line += " " + event.party.value;
+      if (!event.incarnation.empty()) line += "/" + event.incarnation.value;
+      if (event.token != Token{}) line += " token " + number(event.token);
+      if (!event.text.empty()) line += ": " + event.text;
+      world_.tell(line);
+    }
+    check_event(event, before, record_);
+    round::fold(view_, event);
+  }
+  if (!events.empty() && view_ != round::project(record_)) {
+    return broke("14: the state at revision " + number(record_.revision) + " is not the fold of its history");
+  }
+  if (const std::string why = round::broken_invariant(before, record_, events); !why.empty()) return broke(why);
+  check_requests(before, record_);
+  if (!events.empty()) {
+    revisions_.emplace_back(world_.now(), record_.revision);
+    states_[record_.revision] = states_of(record_);
+    while (states_.size() > 4'000) states_.erase(states_.begin());
+  }
+}
+
+void Checker::check_event(const round::Event& event, const round::Record&, const round::Record& after) {
+  using round::EventKind;
+  const auto of_record = std::ranges::find(after.rounds, event.round, &round::Round::id);
+  if (event.kind == EventKind::kRoundOpened) {
+    if (rounds_.contains(event.round)) return broke("12: round " + event.round.value + " was opened twice");
+    if (of_record == after.rounds.end()) return broke("14: a round was opened that the record lacks");
+    if (const auto taken = generations_.find(of_record->generation); taken != generations_.end()) {
+      return broke("12: generation " + number(of_record->generation) + " belongs to round " + taken->second.value +
+                   " and to round " + event.round.value);
+    }
+    generations_[of_record->generation] = event.round;
+    Life& life = rounds_[event.round];
+    life.hash = of_record->hash.value;
+    life.plan = of_record->plan;
+    life.generation = of_record->generation;
+    life.struck_before = world_.struck();
+    life.since[round::State::kGathering] = world_.now();
+    world_.saw("state GATHERING");
+    return;
+  }
+  const bool grants = event.kind == EventKind::kApplierGranted || event.kind == EventKind::kResolutionBegun;
+  if (grants) {
+    if (event.token <= highest_) {
+      return broke("4: token " + number(event.token) + " was granted when " + number(highest_) + " was known");
+    }
+    highest_ = event.token;
+    granted_[event.token] = event.incarnation;
+    if (event.kind == EventKind::kApplierGranted) world_.saw(event.text.empty() ? "grant" : "grant to settle");
+  }
+  if (event.kind == EventKind::kTokenRaised) highest_ = std::max(highest_, event.token);
+  if (event.kind == EventKind::kGraceGiven) world_.saw("grace");
+  if (event.kind == EventKind::kDiverged) world_.saw("diverged");
+  if (event.kind == EventKind::kPartyReplaced) world_.saw("replaced");
+  if (event.kind == EventKind::kEvidence) world_.saw("evidence");
+  const auto found = rounds_.find(event.round);
+  if (found == rounds_.end()) return;
+  Life& life = found->second;
+  if (event.kind == EventKind::kPartyJoined) {
+    life.joined.insert(event.incarnation);
+    return;
+  }
+  if (event.kind != EventKind::kRoundMoved) return;
+  world_.saw("state " + std::string(round::to_string(event.to)));
+  world_.saw("move " + std::string(round::to_string(event.from)) + " -> " + std::string(round::to_string(event.to)));
+  if (life.ended) {
+    return broke("6: round " + event.round.value + " had ended as " + std::string(round::to_string(*life.ended)) +
+                 " and moved to " + std::string(round::to_string(event.to)));
+  }
+  life.since[event.to] = world_.now();
+  if (event.to == round::State::kElected) life.elected = true;
+  if (event.to == round::State::kSucceeded) {
+    const bool by_operator = !event.actor.empty();
+    if (!by_operator && stands && !stands(life.plan, event.round)) {
+      return broke("9: round " + event.round.value + " SUCCEEDED, but its plan does not stand in the target");
+    }
+  }
+  const bool by_report = event.from == round::State::kApplying &&
+                         (event.to == round::State::kSucceeded || event.to == round::State::kFailed);
+  if (by_report && of_record != after.rounds.end() && of_record->outcome && !of_record->sever &&
+      of_record->outcome->token != highest_ && of_record->outcome->token != Token{}) {
+    return broke("16: round " + event.round.value + " ended by a report under token " +
+                 number(of_record->outcome->token) + " when " + number(highest_) + " was granted");
+  }
+  if (round::is_final(event.to)) count_round(event.round, event.to);
+}
+
+void Checker::count_round(const RoundId& id, round::State state) {
+  Life& life = rounds_.at(id);
+  life.ended = state;
+  ++world_.coverage.all_rounds;
+  if (life.joined.size() >= 3 && world_.struck() > life.struck_before) ++world_.coverage.rounds;
+}
+
+bool Checker::executed(const round::RequestId& request) const {
+  const auto answered = record_.answered.find(request.incarnation);
+  return answered != record_.answered.end() && answered->second.sequence == request.sequence;
+}
+
+// Its last request is kept until its deadline, plus what a round lingers.
+bool Checker::must_remember(const IncarnationId& incarnation) const {
+  const auto until = remembered_until_.find(incarnation);
+  return until != remembered_until_.end() && until->second > record_.now;
+}
+
+// 13: what was answered once is never answered otherwise.
+void Checker::check_requests(const round::Record& before, const round::Record& after) {
+  for (const auto& [incarnation, answered] : after.answered) {
+    const auto was = before.answered.find(incarnation);
+    if (was == before.answered.end()) continue;
+    if (was->second.keep_until <= after.now && !must_remember(incarnation)) continue;
+    if (answered.sequence == was->second.sequence) {
+      round::Answered same = answered;
+      same.keep_until = was->second.keep_until;
+      if (same == was->second) continue;
+      return broke("13: request " + std::to_string(answered.sequence) + " of " + incarnation.value +
+                   " was executed twice");
+    }
+    if (answered.sequence < was->second.sequence) {
+      return broke("13: request " + std::to_string(answered.sequence) + " of " + incarnation.value +
+                   " was executed after " + std::to_string(was->second.sequence));
+    }
+  }
+}
+
+// ---- what anybody was told ----
+
+Checker::Asked Checker::asked(const round::Command& command, bool altered) {
+  Asked asked;
+  asked.revision = record_.revision;
+  asked.altered = altered;
+  asked.at = world_.now();
+  if (const auto* join = std::get_if<round::Join>(&command)) {
+    Instant& until = remembered_until_[join->request.incarnation];
+    until = std::max(until, truth_.now() + join->timeout + Duration{world_.shape.linger});
+  }
+  if (const round::RequestId* request = request_of(command)) {
+    const auto answered = record_.answered.find(request->incarnation);
+    asked.executed = executed(*request) && answered->second.keep_until > truth_.latest() + Duration{60'000};
+  }
+  return asked;
+}
+
+void Checker::answered(const Asked& asked, const round::Command& command, const Result<engine::TargetAnswer>& answer) {
+  const round::RequestId* request = request_of(command);
+  const auto named = [&] {
+    return "request " + std::to_string(request->sequence) + " of " + request->incarnation.value;
+  };
+  const auto is_answered_now = [&] { return executed(*request); };
+  if (!answer && answer.error().reason == "TARGET_FROZEN") {
+    return broke("a daemon's own check: " + answer.error().message);
+  }
+  if (!answer) {
+    if (request != nullptr && !passing(answer.error()) && (asked.executed || is_answered_now())) {
+      broke("13: " + named() + " was executed, and is answered with " + answer.error().reason);
+    }
+    return;
+  }
+  const engine::TargetState& state = *answer->state;
+  shown(state);
+  if (state.record.revision < asked.revision) {
+    return broke("13: an answer shows revision " + number(state.record.revision) + ", but " + number(asked.revision) +
+                 " was durable when it was asked: it is not the present state");
+  }
+  const round::Reply& reply = answer->reply;
+  if (request != nullptr) {
+    if (asked.altered) {
+      if (asked.executed && reply.verdict != round::Verdict::kRefused) {
+        broke("13: " + named() + " was answered under another body");
+      }
+      return;
+    }
+    if (reply.verdict == round::Verdict::kRefused) {
+      if (asked.executed && is_answered_now()) {
+        broke("13: " + named() + " was executed, and is refused with " + reply.error->reason);
+      }
+      return;
+    }
+    const auto [first, is_new] = verdicts_.emplace(std::pair(request->incarnation, request->sequence), reply.verdict);
+    if (!is_new && first->second != reply.verdict && must_remember(request->incarnation))
+      broke("13: " + named() + " was answered with two verdicts");
+    world_.saw("verdict " + std::to_string(static_cast<int>(reply.verdict)));
+    return;
+  }
+  // The lease that a renewal is told is the stored one.
+  if (const auto* renew = std::get_if<round::Renew>(&command); renew != nullptr && reply.lease_until) {
+    for (const round::Round& r : record_.rounds) {
+      if (reply.round != r.id || round::is_final(r.state)) continue;
+      const bool of_grant = reply.token != Token{};
+      if (of_grant) {
+        if (r.grant && r.grant->token == reply.token && r.grant->lease_until < *reply.lease_until) {
+          broke("19: the applier was told of a lease that is not stored");
+        }
+        continue;
+      }
+      for (const round::Member& member : r.members) {
+        if (member.incarnation == renew->incarnation && member.standing == round::Standing::kLive &&
+            member.lease_until < *reply.lease_until) {
+          broke("1: " + member.incarnation.value + " was told of a lease that is not stored");
+        }
+      }
+    }
+  }
+}
+
+void Checker::shown(const engine::TargetState& state) {
+  const round::Record& seen = state.record;
+  if (seen.revision > record_.revision) {
+    return broke("8: revision " + number(seen.revision) + " was shown, but only " + number(record_.revision) +
+                 " is durable");
+  }
+  const auto durable = states_.find(seen.revision);
+  if (durable == states_.end()) return;
+  if (!std::ranges::equal(durable->second, seen.rounds, [](const auto& known, const round::Round& r) {
+        return known.first == r.id && known.second == r.state;
+      })) {
+    broke("8: revision " + number(seen.revision) + " was shown otherwise than it is durable");
+  }
+}
+
+void Checker::watched(std::optional<Revision>& last, const engine::Update& update) {
+  shown(*update.state);
+  const Revision now = update.state->record.revision;
+  const auto& events = *update.events;
+  if (last && !update.gap) {
+    if (now < *last) return broke("14: a watch went back from revision " + number(*last) + " to " + number(now));
+    Revision expected = *last;
+    for (const round::Event& event : events) {
+      expected = expected.next();
+      if (event.revision != expected) {
+        return broke("14: a watch was told revision " + number(event.revision) + " where " + number(expected) +
+                     " comes next, and no word of a gap");
+      }
+    }
+    if (expected != now) {
+      return broke("14: a watch was told events up to revision " + number(expected) + " of a state at " + number(now) +
+                   ", and no word of a gap");
+    }
+  }
+  last = now;
+}
+
+void Checker::told(const std::string& who, const RoundId& id, round::State state) {
+  const auto [first, is_new] = told_.emplace(id, state);
+  if (!is_new && first->second != state) {
+    return broke("7: " + who + " was told " + std::string(round::to_string(state)) + " of round " + id.value +
+                 ", others " + std::string(round::to_string(first->second)));
+  }
+  const auto life = rounds_.find(id);
+  if (life == rounds_.end()) return broke("8: " + who + " was told of round " + id.value + ", which is not durable");
+  if (life->second.ended != state) {
+    broke("8: " + who + " was told " + std::string(round::to_string(state)) + " of round " + id.value +
+          ", which is not how it ended");
+  }
+}
+
+// ---- the target ----
+
+void Checker::claim_complete(Token token) { complete_ = std::max(complete_, token); }
+
+void Checker::took_effect(Token token, bool fenced, const std::string& what) {
+  if (world_.traced()) world_.tell("   # in the target: " + what + " under token " + number(token));
+  if (fenced && token < complete_) {
+    broke("5: " + what + " took effect under token " + number(token) + " after the claim of " + number(complete_) +
+          " was complete");
+  }
+}
+
+void Checker::applied(const RoundId& id, const Step& step, const std::vector<StepId>& before) {
+  const auto found = rounds_.find(id);
+  if (found == rounds_.end() || !found->second.elected) {
+    return broke("10: step " + step.id.value + " was applied for round " + id.value + ", which has no quorum");
+  }
+  const Plan& plan = found->second.plan;
+  const auto at = std::ranges::find(plan.steps, step);
+  if (at == plan.steps.end()) {
+    return broke("10: step " + step.id.value + " was applied, but is not in the plan of round " + id.value +
+                 " as it was gathered");
+  }
+  for (auto earlier = plan.steps.begin(); earlier != at; ++earlier) {
+    if (std::ranges::find(before, earlier->id) == before.end()) {
+      return broke("10: step " + step.id.value + " was applied before step " + earlier->id.value);
+    }
+  }
+  if (++times_applied_[step.id] > 1) broke("10: step " + step.id.value + " was applied twice");
+}
+
+void Checker::statement_ran(const StepId& step) {
+  if (++times_run_[step] > 1) broke("10: the statement of step " + step.value + " ran twice");
+}
+
+// ---- what it knows ----
+
+Revision Checker::revision_at(Ms when) const {
+  const auto after = std::ranges::upper_bound(revisions_, when, {}, [](const auto& entry) { return entry.first; });
+  return after == revisions_.begin() ? Revision{} : std::prev(after)->second;
+}
+
+std::optional<Ms> Checker::became(round::State state, const RoundId& id) const {
+  const auto found = rounds_.find(id);
+  if (found == rounds_.end()) return std::nullopt;
+  const auto since = found->second.since.find(state);
+  return since == found->second.since.end() ? std::nullopt : std::optional(since->second);
+}
+
+}  // namespace syzygy::sim

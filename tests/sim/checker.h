@@ -1,0 +1,106 @@
+// checker.h - the invariants of PROTOCOL.md, over the whole world: what is durable, what anybody was told, and what
+// happened in the target. The numbers are those of the document.
+//
+// It is told of everything at the moment at which it happens, and says World::broke() at the first contradiction. It
+// shares nothing with the engine, and with round/ only what reads a record.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "round/command.h"
+#include "round/effect.h"
+#include "round/history.h"
+#include "round/round.h"
+#include "tests/sim/truth.h"
+#include "tests/sim/world.h"
+
+namespace syzygy::sim {
+
+class Checker {
+ public:
+  Checker(World& world, Truth& truth);
+
+  // ---- what the world tells it
+  // A process was asked something; `arrived` when a daemon took it.
+  struct Asked {
+    Revision revision;      // of the truth when it arrived
+    bool executed = false;  // the truth held this request's answer when it arrived
+    bool altered = false;   // a forged body under an old id
+    Ms at = 0;
+  };
+  Asked asked(const round::Command& command, bool altered);
+  // The truth holds the answer to this very request.
+  [[nodiscard]] bool executed(const round::RequestId& request) const;
+  // A daemon answers.
+  void answered(const Asked& asked, const round::Command& command, const Result<engine::TargetAnswer>& answer);
+  // A daemon shows somebody a state.
+  void shown(const engine::TargetState& state);
+  // A watch of a daemon says something. `last`: of this watch; nullopt: it is the first.
+  void watched(std::optional<Revision>& last, const engine::Update& update);
+  // A process ends, and says to its pipeline that the round succeeded or failed.
+  void told(const std::string& who, const RoundId& round, round::State state);
+
+  // ---- the target
+  void claim_complete(Token token);
+  // A run did something in the target: a step, whole or (outside a transaction) its statement or its mark.
+  void took_effect(Token token, bool fenced, const std::string& what);
+  void applied(const RoundId& round, const Step& step, const std::vector<StepId>& before);
+  void statement_ran(const StepId& step);  // outside a transaction, under the step lock
+  // An operator put the target in order by hand.
+  void undone(const StepId& step) {
+    times_applied_.erase(step);
+    times_run_.erase(step);
+  }
+  // What stands in the target's history, and which opaque plans have run to their end.
+  std::function<bool(const Plan& plan, const RoundId& round)> stands;
+
+  // ---- what it knows
+  [[nodiscard]] const round::Record& record() const { return record_; }
+  [[nodiscard]] Revision revision_at(Ms when) const;
+  [[nodiscard]] std::optional<Ms> became(round::State state, const RoundId& round) const;
+
+ private:
+  void committed(const Change& change, const Truth::Entry* before, const Truth::Entry& now);
+  void check_event(const round::Event& event, const round::Record& before, const round::Record& after);
+  [[nodiscard]] bool must_remember(const IncarnationId& incarnation) const;
+  void check_requests(const round::Record& before, const round::Record& after);
+  void count_round(const RoundId& round, round::State state);
+  void broke(const std::string& what) { world_.broke(what); }
+
+  struct Life {
+    std::string hash;
+    Plan plan;
+    Generation generation;
+    std::set<IncarnationId> joined;
+    std::uint64_t struck_before = 0;
+    bool elected = false;
+    bool over = false;
+    std::optional<round::State> ended;
+    std::map<round::State, Ms> since;
+  };
+
+  World& world_;
+  Truth& truth_;
+  round::Record record_;
+  round::View view_;
+  std::map<RoundId, Life> rounds_;
+  std::map<Generation, RoundId> generations_;
+  std::map<Token, IncarnationId> granted_;
+  Token highest_;
+  std::map<Revision, std::vector<std::pair<RoundId, round::State>>> states_;
+  std::vector<std::pair<Ms, Revision>> revisions_;
+  std::map<RoundId, round::State> told_;
+  std::map<std::pair<IncarnationId, std::uint64_t>, round::Verdict> verdicts_;
+  std::map<IncarnationId, Instant> remembered_until_;  // at least: its deadline, and what a round lingers
+  Token complete_;
+  std::map<StepId, int> times_applied_;
+  std::map<StepId, int> times_run_;
+};
+
+}  // namespace syzygy::sim

@@ -1,0 +1,100 @@
+// truth.h - the one store that all daemons share, and what one daemon sees of it.
+//
+// Truth keeps what is durable; nothing else is. A StoreSide is what one life of a daemon holds: the real Store
+// interface, with a network in between that is slow, loses answers and hints, and is cut. It breaks no promise of
+// store.h: an unknown commit happened, did not, or happens later; a hint may repeat, be late, or be lost.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/store.h"
+#include "tests/sim/world.h"
+
+namespace syzygy::sim {
+
+class StoreSide;
+
+class Truth {
+ public:
+  explicit Truth(World& world) : world_(world) {}
+
+  struct Entry {
+    Version version;
+    std::string bytes;
+    std::map<std::uint64_t, std::string> rows;
+    std::uint64_t last_revision = 0;
+  };
+
+  // Called after each commit that happened, with what was there before (null: nothing).
+  std::function<void(const Change& change, const Entry* before, const Entry& now)> on_commit;
+
+  [[nodiscard]] Instant now() const { return {1'700'000'000'000 + world_.now() + offset_}; }
+  [[nodiscard]] Instant latest() const { return latest_; }  // that was ever told
+  void jump(Ms by) { offset_ += by; }
+  void go_away(Ms for_how_long) { away_until_ = std::max(away_until_, world_.now() + for_how_long); }
+  void come_back() { away_until_ = 0; }
+  [[nodiscard]] bool away() const { return world_.now() < away_until_; }
+
+  [[nodiscard]] const Entry* find(const std::string& key) const;
+
+ private:
+  friend class StoreSide;
+
+  CommitResult commit(const Change& change, const StoreSide* by);
+  bool rewrite(const std::string& key);
+
+  World& world_;
+  Ms offset_ = 0;
+  Instant latest_;
+  Ms away_until_ = 0;
+  std::uint64_t counter_ = 0;
+  std::map<std::string, Entry, std::less<>> entries_;
+  std::vector<StoreSide*> sides_;
+};
+
+class StoreSide final : public Store {
+ public:
+  // `blocked`: called before and after each call; it returns once the daemon goes on. `hinted`: a hint was given.
+  StoreSide(World& world, Truth& truth, Process& daemon, std::function<void()> blocked, std::function<void()> hinted);
+  ~StoreSide() override;
+  StoreSide(const StoreSide&) = delete;
+  StoreSide& operator=(const StoreSide&) = delete;
+
+  // The process is gone: nothing that it still does reaches anybody.
+  void die() { dead_ = true; }
+  [[nodiscard]] Ms trouble_until() const { return trouble_until_; }
+
+  Result<std::optional<Loaded>> load(const std::string& key) override;
+  Result<std::vector<Listed>> scan(std::string_view prefix, std::string_view after, std::size_t limit) override;
+  Result<std::vector<HistoryRow>> history(const std::string& key, std::uint64_t after, std::size_t limit) override;
+  Result<std::vector<CommitResult>> commit(std::span<const Change> changes) override;
+  void watch(Hint hint) override { hint_ = std::move(hint); }
+  Result<Instant> now() override;
+  [[nodiscard]] std::string epoch() const override;
+  [[nodiscard]] std::string describe() const override { return "simulated"; }
+
+ private:
+  friend class Truth;
+
+  Result<void> arrive();
+  bool depart();  // false: the answer is lost
+  void hint(const std::string& key, const Version& version);
+  void in_trouble(Ms until) { trouble_until_ = std::max(trouble_until_, until); }
+
+  World& world_;
+  Truth& truth_;
+  Process& daemon_;
+  const std::function<void()> blocked_;
+  const std::function<void()> hinted_;
+  bool dead_ = false;
+  Ms trouble_until_ = 0;
+  Hint hint_;
+  std::shared_ptr<bool> there_ = std::make_shared<bool>(true);
+};
+
+}  // namespace syzygy::sim
