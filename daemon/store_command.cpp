@@ -24,7 +24,7 @@ namespace syzygy::daemon {
 namespace {
 
 using Steady = std::chrono::steady_clock;
-using Verdict = Finding::Verdict;
+using Verdict = StoreFinding::Verdict;
 
 // Of this file only; targets and barriers have other prefixes.
 constexpr std::string_view kOwnPrefix = "store/";
@@ -102,7 +102,7 @@ std::string milliseconds(Steady::duration took) {
   return fmt::format("{:.1f} ms", std::chrono::duration<double, std::milli>(took).count());
 }
 
-Result<Finding> check_clock(Store& store) {
+Result<StoreFinding> check_clock(Store& store) {
   const Instant before = system_now();
   const auto told = store.now();
   const Instant after = system_now();
@@ -110,18 +110,19 @@ Result<Finding> check_clock(Store& store) {
   const Duration half = (after - before) / 2;
   const Duration ahead = *told - (before + half);
   const Duration far = ahead < Duration{0} ? -ahead : ahead;
-  if (far <= half + Duration{2}) return Finding{Verdict::kGood, "clock", "agrees with this machine's"};
+  if (far <= half + Duration{2}) return StoreFinding{Verdict::kGood, "clock", "agrees with this machine's"};
   const std::string text =
       fmt::format("{} ms {} this machine's", far.count(), ahead < Duration{0} ? "behind" : "ahead of");
-  if (far < kClockFar) return Finding{Verdict::kGood, "clock", text};
-  return Finding{Verdict::kWarning, "clock",
-                 text +
-                     ". Leases go by the store's and stay right; let both follow a time server, so that logs can be "
-                     "compared"};
+  if (far < kClockFar) return StoreFinding{Verdict::kGood, "clock", text};
+  return StoreFinding{
+      Verdict::kWarning, "clock",
+      text +
+          ". Leases go by the store's and stay right; let both follow a time server, so that logs can be "
+          "compared"};
 }
 
 // A record of our own, written and read again.
-Result<Finding> check_round_trip(Store& store) {
+Result<StoreFinding> check_round_trip(Store& store) {
   std::vector<Steady::duration> commits;
   std::vector<Steady::duration> loads;
   for (int i = 0; i < kProbes; ++i) {
@@ -142,24 +143,26 @@ Result<Finding> check_round_trip(Store& store) {
     if (!again) return std::unexpected(again.error());
     const bool kept = *again && (*again)->bytes == bytes && (*again)->version == done->front().version;
     if (done->front().outcome == CommitOutcome::kCommitted && !kept && i + 1 == kProbes) {
-      return Finding{Verdict::kBad, "round trip",
-                     "what was committed is not what is read: something between us and the store answers for it, or "
-                     "another check runs; try again"};
+      return StoreFinding{
+          Verdict::kBad, "round trip",
+          "what was committed is not what is read: something between us and the store answers for it, or "
+          "another check runs; try again"};
     }
     loads.push_back(read - began);
     commits.push_back(written - read);
   }
-  if (commits.empty()) return Finding{Verdict::kWarning, "round trip", "others commit to the same record; try again"};
+  if (commits.empty())
+    return StoreFinding{Verdict::kWarning, "round trip", "others commit to the same record; try again"};
   std::ranges::sort(commits);
   std::ranges::sort(loads);
-  return Finding{
+  return StoreFinding{
       Verdict::kGood, "round trip",
       fmt::format("commit {}, load {} (median of {}; slowest commit {})", milliseconds(commits[commits.size() / 2]),
                   milliseconds(loads[loads.size() / 2]), commits.size(), milliseconds(commits.back()))};
 }
 
 // Whether another user of the store hears of a commit by push, and how soon.
-Result<std::optional<Finding>> check_hints(Store& store, const std::string& url) {
+Result<std::optional<StoreFinding>> check_hints(Store& store, const std::string& url) {
   if (!store.shared()) return std::nullopt;
   auto second = open_store(url);
   if (!second) return std::unexpected(second.error());
@@ -181,22 +184,23 @@ Result<std::optional<Finding>> check_hints(Store& store, const std::string& url)
   if (auto ok = put(store, kProbeKey, mint_commit(), true); !ok) return std::unexpected(ok.error());
   std::unique_lock lock(mutex);
   heard_it.wait_for(lock, kHintMax, [&] { return heard.has_value(); });
-  std::optional<Finding> found;
+  std::optional<StoreFinding> found;
   if (heard) {
-    found =
-        Finding{Verdict::kGood, "hints",
-                fmt::format("another daemon hears of a commit {} after it was asked for", milliseconds(*heard - sent))};
+    found = StoreFinding{
+        Verdict::kGood, "hints",
+        fmt::format("another daemon hears of a commit {} after it was asked for", milliseconds(*heard - sent))};
   } else {
-    found = Finding{Verdict::kWarning, "hints",
-                    "none came within 3 s: daemons then hear of each other by a poll every 2 s. A pooler, or a missing "
-                    "right to subscribe, may be in the way"};
+    found = StoreFinding{
+        Verdict::kWarning, "hints",
+        "none came within 3 s: daemons then hear of each other by a poll every 2 s. A pooler, or a missing "
+        "right to subscribe, may be in the way"};
   }
   lock.unlock();
   (*second)->watch({});
   return found;
 }
 
-Result<std::vector<Finding>> findings_of(Store& store, const std::string& url) {
+Result<std::vector<StoreFinding>> findings_of(Store& store, const std::string& url) {
   auto others = store.others();
   if (!others) return std::unexpected(others.error());
   auto found = store.examine();
@@ -208,8 +212,9 @@ Result<std::vector<Finding>> findings_of(Store& store, const std::string& url) {
   auto hints = check_hints(store, url);
   if (!hints) return std::unexpected(hints.error());
   if (*hints) {
-    std::erase_if(*found, [](const Finding& f) { return f.about == "hints" && f.verdict == Verdict::kGood; });
-    if (std::ranges::none_of(*found, [](const Finding& f) { return f.about == "hints"; })) found->push_back(**hints);
+    std::erase_if(*found, [](const StoreFinding& f) { return f.about == "hints" && f.verdict == Verdict::kGood; });
+    if (std::ranges::none_of(*found, [](const StoreFinding& f) { return f.about == "hints"; }))
+      found->push_back(**hints);
   }
   std::string names;
   for (const std::string& other : *others) names += (names.empty() ? ": " : ", ") + other;
@@ -246,7 +251,7 @@ int check(const StoreCommand& command) {
 
   Verdict worst = Verdict::kGood;
   boost::json::array listed;
-  for (const Finding& finding : *found) {
+  for (const StoreFinding& finding : *found) {
     worst = std::max(worst, finding.verdict);
     listed.push_back({{"verdict", word_of(finding.verdict)}, {"about", finding.about}, {"text", finding.text}});
     if (!command.json) fmt::print("{:8} {:13} {}\n", word_of(finding.verdict), finding.about, finding.text);

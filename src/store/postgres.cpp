@@ -656,8 +656,8 @@ Result<std::vector<std::string>> PostgresStore::others() {
   return others;
 }
 
-Result<std::vector<Finding>> PostgresStore::examine() {
-  using Verdict = Finding::Verdict;
+Result<std::vector<StoreFinding>> PostgresStore::examine() {
+  using Verdict = StoreFinding::Verdict;
   const auto rows = inside_->ask_plainly(
       "SELECT current_setting('server_version'), current_setting('server_version_num'), current_setting('fsync'), "
       "current_setting('synchronous_commit'), current_setting('synchronous_standby_names'), "
@@ -668,7 +668,7 @@ Result<std::vector<Finding>> PostgresStore::examine() {
       {});
   if (!rows) return std::unexpected(rows.error());
   const pg::Row& row = rows->front();
-  std::vector<Finding> found;
+  std::vector<StoreFinding> found;
   const auto say = [&](Verdict verdict, std::string about, std::string text) {
     found.push_back({verdict, std::move(about), std::move(text)});
   };

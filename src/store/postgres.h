@@ -47,7 +47,7 @@ class PostgresStore final : public Store {
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
   [[nodiscard]] std::string describe() const override;
-  Result<std::vector<Finding>> examine() override;
+  Result<std::vector<StoreFinding>> examine() override;
   Result<std::vector<std::string>> others() override;
   Result<void> live_as(const std::string& epoch) override;
 

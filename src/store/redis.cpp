@@ -122,7 +122,7 @@ Result<std::unique_ptr<RedisStore>> RedisStore::open(const RedisUrl& url) {
 }
 
 // What may cost us what was acknowledged. An evicting policy is refused.
-Result<std::vector<Finding>> RedisStore::check_server() {
+Result<std::vector<StoreFinding>> RedisStore::check_server() {
   const RedisUrl& url = route_->url();
   const RedisServer server = route_->server();
   const std::string where = route_->where();
@@ -140,12 +140,12 @@ Result<std::vector<Finding>> RedisStore::check_server() {
   const std::optional<std::string> sync = setting_of(*(*replies)[1]);
   const bool append_only = setting_of(*(*replies)[2]).value_or(server.append_only ? "yes" : "no") == "yes";
 
-  std::vector<Finding> found;
+  std::vector<StoreFinding> found;
   const auto good = [&](std::string about, std::string text) {
-    found.push_back({Finding::Verdict::kGood, std::move(about), std::move(text)});
+    found.push_back({StoreFinding::Verdict::kGood, std::move(about), std::move(text)});
   };
   const auto warn = [&](std::string about, std::string text) {
-    found.push_back({Finding::Verdict::kWarning, std::move(about), std::move(text)});
+    found.push_back({StoreFinding::Verdict::kWarning, std::move(about), std::move(text)});
   };
   good("version", fmt::format("Redis {}{}", printable(server.version, 40), server.cluster ? ", a cluster" : ""));
   // The volatile-* policies evict only keys with a time to live, and ours have none.
@@ -196,20 +196,20 @@ Result<std::vector<Finding>> RedisStore::check_server() {
 
 std::vector<std::string> RedisStore::warnings() const {
   std::vector<std::string> texts;
-  for (const Finding& finding : findings_) {
-    if (finding.verdict != Finding::Verdict::kGood) texts.push_back(finding.text);
+  for (const StoreFinding& finding : findings_) {
+    if (finding.verdict != StoreFinding::Verdict::kGood) texts.push_back(finding.text);
   }
   return texts;
 }
 
-Result<std::vector<Finding>> RedisStore::examine() {
+Result<std::vector<StoreFinding>> RedisStore::examine() {
   auto found = check_server();
   if (!found) return failed(std::move(found.error()));
   const RedisUrl& url = route_->url();
   const std::string where = route_->where();
   const bool here = where.starts_with("127.") || where.starts_with("localhost:") || where.starts_with("[::1]");
   found->push_back(
-      {url.tls || here ? Finding::Verdict::kGood : Finding::Verdict::kWarning, "encryption",
+      {url.tls || here ? StoreFinding::Verdict::kGood : StoreFinding::Verdict::kWarning, "encryption",
        url.tls ? "TLS"
                : (here ? "none, on this machine" : "none, and the server is not on this machine: use rediss://")});
   return found;

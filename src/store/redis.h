@@ -43,7 +43,7 @@ class RedisStore final : public Store {
   [[nodiscard]] std::string describe() const override;
   [[nodiscard]] std::vector<std::string> warnings() const override;
   [[nodiscard]] std::string lineage() const override;
-  Result<std::vector<Finding>> examine() override;
+  Result<std::vector<StoreFinding>> examine() override;
   Result<std::vector<std::string>> others() override;
   Result<void> live_as(const std::string& epoch) override;
 
@@ -52,7 +52,7 @@ class RedisStore final : public Store {
 
   explicit RedisStore(std::unique_ptr<RedisRoute> route);
 
-  Result<std::vector<Finding>> check_server();
+  Result<std::vector<StoreFinding>> check_server();
   Result<void> check_permissions();
   Result<Replies> read(std::span<const RedisCommand> commands);
   Result<void> learn_epoch(const redisReply& value);
@@ -63,7 +63,7 @@ class RedisStore final : public Store {
   Error foreign(std::string_view key) const;
 
   const std::unique_ptr<RedisRoute> route_;
-  std::vector<Finding> findings_;  // of when it was opened
+  std::vector<StoreFinding> findings_;  // of when it was opened
 
   mutable std::mutex epoch_mutex_;
   std::string epoch_;

@@ -536,9 +536,9 @@ Result<std::vector<CommitResult>> SqliteStore::commit(std::span<const Change> ch
 
 // --- For operators ---------------------------------------------------------------------------------------------------
 
-Result<std::vector<Finding>> SqliteStore::examine() {
-  using Verdict = Finding::Verdict;
-  std::vector<Finding> found;
+Result<std::vector<StoreFinding>> SqliteStore::examine() {
+  using Verdict = StoreFinding::Verdict;
+  std::vector<StoreFinding> found;
   found.push_back({Verdict::kGood, "version",
                    fmt::format("SQLite {}, a file of version {} in {}", sqlite3_libversion(), kSchemaVersion,
                                printable(files_->directory.native(), 400))});

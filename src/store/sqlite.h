@@ -37,7 +37,7 @@ class SqliteStore final : public Store {
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
   [[nodiscard]] std::string describe() const override;
-  Result<std::vector<Finding>> examine() override;
+  Result<std::vector<StoreFinding>> examine() override;
   Result<void> live_as(const std::string& epoch) override;
 
  private:

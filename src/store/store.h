@@ -84,7 +84,7 @@ struct Listed {
 using Hint = std::function<void(const std::string& key, const Version& version)>;
 
 // One thing that an operator should know of a store.
-struct Finding {
+struct StoreFinding {
   enum class Verdict : std::uint8_t { kGood, kWarning, kBad };
   Verdict verdict = Verdict::kGood;
   std::string about;  // one or two words: "durability"
@@ -135,7 +135,7 @@ class Store {
 
   // What `syzygyd store check` cannot see by using the store: versions, rights, settings, replication. May take
   // seconds.
-  virtual Result<std::vector<Finding>> examine() { return std::vector<Finding>{}; }
+  virtual Result<std::vector<StoreFinding>> examine() { return std::vector<StoreFinding>{}; }
 
   // Who else holds the store open at this moment, as far as it can tell, in words for people. One that is not shared
   // has nobody else.

@@ -715,7 +715,7 @@ TEST_P(DurableStoreConformance, ItSaysWhatAnOperatorShouldKnow) {
   const auto found = store->examine();
   ASSERT_TRUE(found) << found.error().message;
   std::set<std::string> about;
-  for (const Finding& finding : *found) {
+  for (const StoreFinding& finding : *found) {
     EXPECT_TRUE(about.insert(finding.about).second) << finding.about << " is told twice";
     EXPECT_FALSE(finding.text.empty());
   }

@@ -408,16 +408,16 @@ TEST_F(PostgresStoreTest, ItSaysWhatAnOperatorShouldKnow) {
   const auto store = opened(url());
   const auto found = store->examine();
   ASSERT_TRUE(found) << found.error().message;
-  std::map<std::string, Finding> about;
-  for (const Finding& finding : *found) about[finding.about] = finding;
+  std::map<std::string, StoreFinding> about;
+  for (const StoreFinding& finding : *found) about[finding.about] = finding;
   EXPECT_THAT(about["version"].text, HasSubstr("schema " + backend_.schema() + " of version 1"));
-  EXPECT_EQ(about["durability"].verdict, Finding::Verdict::kBad);  // the test's server does not fsync
+  EXPECT_EQ(about["durability"].verdict, StoreFinding::Verdict::kBad);  // the test's server does not fsync
   EXPECT_EQ(about["hints"].text, "pushed by LISTEN");
   const test::Pooler pooler(server());
   const auto pooled = opened(pooler.url(database()) + "?schema=" + backend_.schema());
-  for (const Finding& finding : *pooled->examine()) {
+  for (const StoreFinding& finding : *pooled->examine()) {
     if (finding.about != "hints") continue;
-    EXPECT_EQ(finding.verdict, Finding::Verdict::kWarning);
+    EXPECT_EQ(finding.verdict, StoreFinding::Verdict::kWarning);
     EXPECT_THAT(finding.text, HasSubstr("polled"));
   }
 }
