@@ -10,9 +10,12 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <future>
+#include <mutex>
 #include <sstream>
 #include <thread>
 
@@ -45,7 +48,8 @@ class Daemon {
   void start() {
     const auto ports = folder_ / "ports";
     std::filesystem::remove(ports);
-    // The kernel kills it together with this thread, which is a test's own.
+    // The kernel kills it together with the thread that started it: that is one of its own, for start() may be called
+    // by a thread of a party.
     std::vector<std::string> words{"/usr/bin/setpriv",
                                    "--pdeathsig",
                                    "KILL",
@@ -76,7 +80,14 @@ class Daemon {
     ::posix_spawn_file_actions_init(&files);
     ::posix_spawn_file_actions_addopen(&files, STDERR_FILENO, (folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND,
                                        0600);
-    const int failed = ::posix_spawn(&pid_, words[0].c_str(), &files, nullptr, argv.data(), environ);
+    std::promise<int> spawned;
+    keeper_ = std::jthread([&](const std::stop_token& stop) {
+      spawned.set_value(::posix_spawn(&pid_, words[0].c_str(), &files, nullptr, argv.data(), environ));
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      std::condition_variable_any().wait(lock, stop, [] { return false; });
+    });
+    const int failed = spawned.get_future().get();
     ::posix_spawn_file_actions_destroy(&files);
     if (failed != 0) throw std::runtime_error("syzygyd cannot be started");
     const BootTime until = BootClock::now() + milliseconds(20'000);
@@ -106,10 +117,12 @@ class Daemon {
     ::kill(pid_, signal);
     ::waitpid(pid_, nullptr, 0);
     pid_ = 0;
+    keeper_ = {};
   }
   std::filesystem::path folder_;
   std::string grpc_ = "127.0.0.1:0";
   pid_t pid_ = 0;
+  std::jthread keeper_;
 };
 
 v1::Plan plan_of(const std::vector<std::string>& ids) {
