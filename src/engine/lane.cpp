@@ -381,8 +381,8 @@ Result<void> Lane::load(Slot& slot, bool hinted) {
 void Lane::look_at_moved() {
   std::vector<Moved> moved = std::exchange(moved_, {});
   for (std::size_t i = 0; i < moved.size(); ++i) {
-    if (down_since_) {
-      moved_.assign(std::make_move_iterator(moved.begin() + static_cast<std::ptrdiff_t>(i)),
+    if (down_since_) {  // since the one before, which stands in moved_ again
+      moved_.insert(moved_.end(), std::make_move_iterator(moved.begin() + static_cast<std::ptrdiff_t>(i)),
                     std::make_move_iterator(moved.end()));
       return;
     }

@@ -1,5 +1,8 @@
 // A store in trouble, and time that jumps: what is refused, what stays open, what goes on by itself.
+#include <array>
+
 #include "engine/clock_watch.h"
+#include "engine/stepped.h"
 #include "tests/engine/world.h"
 #include "tests/store/faulty_store.h"
 
@@ -238,6 +241,48 @@ TEST(EngineTrouble, AnOutageIsWaitedThroughNotSpunThrough) {
   EXPECT_TRUE(eventually([&] { return engine->stats().store_errors >= before.store_errors + 4; })) << "it looks again";
   const Stats after = engine->stats();
   EXPECT_LE(after.turns - before.turns, 2 * (after.store_errors - before.store_errors) + 5);
+}
+
+// Two records moved by way of another daemon, and the store is lost as the first of them is looked at.
+TEST(EngineTrouble, NothingThatMovedIsForgottenOverAnOutage) {
+  MemoryStore memory;
+  const auto handle = memory.another_handle();
+  FaultyStore store(*handle);
+  Options options = quick_options();
+  options.poll = 3'600s;
+  auto other = make_engine(memory, options);
+  auto engine = make_stepped_engine(store, options, machine_clock());
+  ASSERT_TRUE(other->start().has_value());
+  ASSERT_TRUE(engine->start().has_value());
+  const std::array<std::string, 2> targets = {"billing", "orders"};
+  std::array<InboxPtr<Update>, 2> heard = {inbox<Update>(), inbox<Update>()};
+  std::vector<SubscriptionPtr> watching;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    ASSERT_TRUE(ask(*other, targets[i], join_of(targets[i], "eu", "e1", 3)).has_value());
+    watching.push_back(*engine->watch(TargetName{targets[i]}, "", Revision{},
+                                      [to = heard[i]](const Update& update) { to->put(update); }));
+  }
+  const auto members = [&](std::size_t i) {
+    const auto updates = heard[i]->now();
+    return updates.empty() ? 0 : updates.back().state->record.rounds.front().members.size();
+  };
+  const auto turns_until = [&](auto holds) {
+    return eventually([&] {
+      engine->turn();
+      return holds();
+    });
+  };
+  ASSERT_TRUE(turns_until([&] { return members(0) == 1 && members(1) == 1; }));
+
+  store.set_down(true);
+  for (const std::string& target : targets) {
+    ASSERT_TRUE(ask(*other, target, join_of(target, "us", "u1", 3)).has_value());
+  }
+  engine->turn();
+  EXPECT_FALSE(engine->health().ready);
+  store.set_down(false);
+  ASSERT_TRUE(turns_until([&] { return members(1) == 2; }));
+  EXPECT_EQ(members(0), 2u);
 }
 
 TEST(EngineTrouble, NobodyIsRefusedFromACacheThatAnotherDaemonHasOvertaken) {
