@@ -296,12 +296,16 @@ class Round:
                     continue
                 if code != KILLED:
                     told[party].append(code)
-                elif want == 80 and self.acknowledged(party) and not self.ended_empty():
+                elif want == 80 and self.has_heard(party):
                     open_.discard(party)  # a pipeline that runs again after it heard of a failure gathers anew
                     continue
                 if code == KILLED or (code == 80 and self.ended_empty()):
                     self.start(party)
                 else:
+                    open_.discard(party)
+            for party in sorted(open_.intersection(self.killed_parties if want == 80 else ())):
+                # What a killed one said last may have come after its pipeline ran again: then that waits for others in vain.
+                if self.current[party].running() and self.gathers_anew(party):
                     open_.discard(party)
             if time.monotonic() > until:
                 raise AssertionError(f"not within {BOUND:g} s: everybody is told; told were {told}")
@@ -340,8 +344,17 @@ class Round:
         ends = [event for event in self.events() if event.get("stateTo", "").endswith(("SUCCEEDED", "FAILED", "INDETERMINATE"))]
         return bool(ends) and is_empty_end(ends[-1])
 
-    def acknowledged(self, party: str) -> bool:
-        return any(event["kind"] == "EVENT_KIND_ACKNOWLEDGED" and event.get("party") == party for event in self.events())
+    def has_heard(self, party: str) -> bool:
+        """Whether it said that it knows how the run failed: that of a round in which nothing was applied is another matter."""
+        return acknowledged_at(self.events(), party) > 0
+
+    def gathers_anew(self, party: str) -> bool:
+        """Whether it joined once more after it had said so."""
+        events = self.events()
+        heard = acknowledged_at(events, party)
+        return heard > 0 and any(
+            event["kind"] == "EVENT_KIND_PARTY_JOINED" and event.get("party") == party and int(event["revision"]) > heard for event in events
+        )
 
     def story(self) -> str:
         """Everything that is known of it, for a failure's message."""
@@ -357,6 +370,13 @@ class Round:
 
 def is_empty_end(event: Dict[str, Any]) -> bool:
     return str(event["stateTo"]).endswith("FAILED") and "nothing was applied" in event.get("text", "")
+
+
+def acknowledged_at(events: List[Dict[str, Any]], party: str) -> int:
+    """At which revision it acknowledged the failure of a run; 0: it did not."""
+    failed = {event.get("roundId") for event in events if event.get("stateTo", "").endswith("FAILED") and not is_empty_end(event)}
+    said = [event for event in events if event["kind"] == "EVENT_KIND_ACKNOWLEDGED" and event.get("party") == party]
+    return next((int(event["revision"]) for event in said if event.get("roundId") in failed), 0)
 
 
 def newest(target: Optional[Dict[str, Any]]) -> Dict[str, Any]:
