@@ -325,7 +325,7 @@ class Round:
             if party not in self.killed_parties and codes != [80] * self.lost + [want]:
                 raise AssertionError(f"{party} was told {codes} of rounds that ended {states}")
             if set(codes) - {80, want}:
-                raise AssertionError(f"{party} was told {codes} of rounds that ended {states}")
+                raise AssertionError(f"{party}, which was killed, was told {codes} of rounds that ended {states}")
 
     def ledger(self) -> Dict[str, int]:
         with self.field.targets.connect(self.name) as connection:
@@ -358,7 +358,7 @@ class Round:
 
     def story(self) -> str:
         """Everything that is known of it, for a failure's message."""
-        told = [f"\n{self.plan}", f"hit: {self.hits}"]
+        told = [f"\n{self.plan}", f"hit: {self.hits}; killed: {self.killed_parties}; daemon to kill: {self.doomed + 1}"]
         told += [f"--- {party} (code {run.popen.poll()}) ---\n{run.output()}" for party, run in self.runs]
         try:
             told.append("--- events ---\n" + "\n".join(json.dumps(event) for event in self.events()))
