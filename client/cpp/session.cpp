@@ -196,6 +196,7 @@ class Session::Impl {
   std::map<std::string, std::string> dissolved_why_;  // by round
   BootTime lease_sent_{};
   BootTime lease_until_{};
+  BootTime lease_end_told_{};                  // the lease_until_ at whose end the caller was woken
   Duration lease_length_ = 3 * kRenewDefault;  // of the last answer
   Duration renew_after_ = kRenewDefault;
   bool unknown_to_daemon_ = false;  // a renewal was refused: the daemon does not know this incarnation
@@ -977,14 +978,24 @@ void Session::Impl::end_threads() {
   }
 }
 
-// Sleeps until `until` or until woken; wakes the caller at the moment at which an unfenced run's lease ends.
+// Sleeps until `until` or until woken; wakes the caller once an unfenced run's lease is over, also if that was before
+// this call: the thread may have been busy with a renewal then.
 void Session::Impl::await_lease(BootTime until) {
   BootTime lease_end = BootTime::max();
+  bool over = false;
   {
     const std::lock_guard lock(mutex_);
-    if (confirmed_ && !self_.fenced && lease_until_ > BootClock::now()) lease_end = lease_until_;
+    if (confirmed_ && !self_.fenced && lease_end_told_ != lease_until_) {
+      over = BootClock::now() >= lease_until_;
+      if (over) lease_end_told_ = lease_until_;
+      lease_end = lease_until_;
+    }
   }
-  if (!lease_waker_->wait(std::min(until, lease_end), ending_.fd()) && lease_end <= until) waker_->wake();
+  if (over) {
+    waker_->wake();
+    return;
+  }
+  lease_waker_->wait(std::min(until, lease_end), ending_.fd());
 }
 
 template <class Response>
