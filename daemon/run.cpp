@@ -157,7 +157,7 @@ class Daemon {
         log::warning("the engine is not ready", {{"why", health.why}, {"store", health.store}});
       }
       if (health.frozen_targets > frozen_) {
-        log::error("an invariant failed: a target is frozen",
+        log::error("a target is frozen: its record is of a newer syzygyd, or damaged, or an invariant failed",
                    {{"targets", std::to_string(health.frozen_targets)}, {"look_in", config_.replay_directory}});
       }
     }

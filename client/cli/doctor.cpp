@@ -147,7 +147,7 @@ class Doctor {
       good("clock", "agrees with the daemon's");
     }
     if (target_->frozen())
-      bad("target " + s_.target, "it is frozen: an invariant failed in the daemon",
+      bad("target " + s_.target, "it is frozen: its record is of a newer syzygyd, or damaged, or an invariant failed",
           "journalctl -u syzygyd   # names the replay file; please report it");
     for (const auto& round : target_->rounds()) {
       if (round.state() == v1::ROUND_STATE_INDETERMINATE) {

@@ -195,7 +195,10 @@ std::string target_report(const v1::Target& target) {
     if (!target.pin_reason().empty()) out += " (" + safe(target.pin_reason()) + ")";
   }
   out += fmt::format("  revision {}  token {}\n", target.revision(), target.token());
-  if (target.frozen()) out += "  FROZEN: an invariant failed in the daemon; see its log for the replay file\n";
+  if (target.frozen())
+    out +=
+        "  FROZEN: the daemon cannot go on from its record (of a newer version, damaged, or an invariant failed): see "
+        "its log\n";
   for (const auto& excuse : target.excuses()) {
     out += "  excused: " + safe(excuse.party()) + " until " + time_text(excuse.until()) + " (" + safe(excuse.reason()) +
            ")\n";

@@ -117,7 +117,7 @@ class Field:
     def check(self, which: int) -> None:
         """A daemon that ended by itself, or found itself wrong, is what this loop looks for."""
         daemon = self.daemons[which]
-        if not daemon.process.running() or "invariant failed" in daemon.log():
+        if not daemon.process.running() or "a target is frozen" in daemon.log():
             raise AssertionError(f"syzygyd {which + 1} of {self.name} ended by itself, or froze a target:\n{daemon.log()}")
 
     def get(self, path: str, seconds: float, first: int) -> Optional[Dict[str, Any]]:
