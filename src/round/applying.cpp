@@ -152,6 +152,12 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
   if (round.sever) {
     if (!over)
       return indeterminate(draft, round, grant, finding, "severed, but the stopped run cannot be seen to have ended");
+    // Who could not look at the target's history did not see a begun step either, and has put nothing into the fence
+    // that would hold back a run which only stood still.
+    if (finding.kind == Kind::kUnknown && !round.plan.opaque && !PLANTED(sever_beats_unknown)) {
+      return indeterminate(draft, round, grant, finding,
+                           "severed, and whoever looked could not compare its steps with the target's history");
+    }
     return conclude(
         draft, round, State::kFailed,
         found_under(grant,

@@ -23,6 +23,7 @@ namespace syzygy::round {
   X(heir_lacks_steps, "applier lost", "who lacks a remaining step takes over") \
   X(sever_beats_outcome, "7", "a sever wins over the outcome in the target") \
   X(sever_beats_begun, "applier lost", "a sever wins over a step that was begun and not finished") \
+  X(sever_beats_unknown, "applier lost", "a sever ends a run whose steps nobody could compare") \
   X(visit_believed, "9", "a visitor with nothing pending ends a round in RECOVERING") \
   X(anything_succeeds, "9", "a claim that found something else pending is a success") \
   X(expires_while_applying, "moves", "a round that holds its target expires") \

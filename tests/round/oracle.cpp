@@ -649,7 +649,8 @@ Reply Oracle::compare(Game& game, const Confirm& confirm) {
   };
   if (found.kind == Finding::Kind::kNothing) return end(State::kSucceeded);
   if (found.kind == Finding::Kind::kBegun) return end(State::kIndeterminate);
-  if (game.severed_until) return end(sessions_over ? State::kFailed : State::kIndeterminate);
+  const bool compared = found.kind != Finding::Kind::kUnknown || game.plan.opaque;
+  if (game.severed_until) return end(sessions_over && compared ? State::kFailed : State::kIndeterminate);
   const bool steps_left = found.kind == Finding::Kind::kWhole || found.kind == Finding::Kind::kSuffix;
   if (steps_left && run_is_known_over) {
     return take_up(game, confirm, found.kind == Finding::Kind::kWhole ? 0 : found.from_step);

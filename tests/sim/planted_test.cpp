@@ -48,15 +48,11 @@ std::vector<Row> rows() {
   of_round("generation_reused", "12|a daemon's own check", "two rounds share a generation", Planted::generation_reused);
   of_round("token_reused", "4|a daemon's own check", "two grants under one token", Planted::token_reused);
   of_round("begun_step_resumed", "10", "a begun step is run again", Planted::begun_step_resumed);
-  of_round("sever_beats_begun", "10", "a sever wins over a step that was begun and not finished",
-           Planted::sever_beats_begun);
   of_round("repeated_executed", "13", "a repeated request is executed again", Planted::repeated_executed);
   of_round("old_executed", "13", "an older request is executed", Planted::old_executed);
   of_round("altered_accepted", "13", "another body under an old id is answered", Planted::altered_accepted);
   of_round("visit_believed", "9", "a visitor with nothing pending ends a round in RECOVERING", Planted::visit_believed);
   of_round("lease_never_ends", "19", "the dead count for ever", Planted::lease_never_ends);
-  of_round("late_report_counts", "16|a daemon's own check", "the old applier is believed after a higher token",
-           Planted::late_report_counts);
   return all;
 }
 
