@@ -4,8 +4,7 @@
 // waits, folds it with step(), writes all records it touched in one store commit, and only then releases replies and
 // updates. On conflict it reloads and folds the same commands again; on an unknown commit it reloads and looks.
 // Renewals wait up to Options::renew_window so that those of one record share a commit; renew_after (heartbeat.h) makes
-// them come at the same time. Wake-ups (leases, deadlines,
-// lingering) are Ticks that the engine sends itself.
+// them come at the same time. Wake-ups (leases, deadlines, lingering) are Ticks that the engine sends itself.
 //
 // Threads: every public function may be called from any thread and never blocks on the store, except start(), stop(),
 // list() and events(). Callbacks run on an engine thread, or at once where a limit refuses the call: they must not

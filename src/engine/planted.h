@@ -1,9 +1,11 @@
 // planted.h - deliberate bugs of the engine, to see that the simulation catches them: those that only several daemons
-// and bad stores can show. The mechanism is that of round/planted.h.
+// and bad stores can show. The mechanism is base/planted.h.
 //
 // PLANTED_IN_ENGINE(name) is false in every build but one: the simulation's syzygy_engine_planted, where it is true for
-// the bug that was chosen at run time. Each row has its site, and each site its row (tests/sim/planted.cpp).
+// the bug that was chosen at run time. Each row has its site, and each site its row (tests/sim/planted_test.cpp).
 #pragma once
+
+#include "base/planted.h"
 
 namespace syzygy::engine {
 
@@ -25,18 +27,7 @@ namespace syzygy::engine {
   X(history_lost_on_retry, "14", "a fold that is done again comes without its history")
 // clang-format on
 
-enum class Planted {
-  kNone,
-#define SYZYGY_ENGINE_PLANTED_NAME(name, guard, how) name,
-  SYZYGY_ENGINE_PLANTED_TABLE(SYZYGY_ENGINE_PLANTED_NAME)
-#undef SYZYGY_ENGINE_PLANTED_NAME
-};
-
-#ifdef SYZYGY_PLANTED_BUGS
-inline Planted planted_now = Planted::kNone;
-#else
-inline constexpr Planted planted_now = Planted::kNone;
-#endif
+SYZYGY_PLANTED_CHOICE(SYZYGY_ENGINE_PLANTED_TABLE)
 
 }  // namespace syzygy::engine
 

@@ -4,6 +4,8 @@
 // chosen at run time. Each row has its site, and each site its row (tests/round/planted_test.cpp).
 #pragma once
 
+#include "base/planted.h"
+
 namespace syzygy::round {
 
 // X(name, the invariant or rule it breaks, how)
@@ -99,10 +101,10 @@ namespace syzygy::round {
 // Guards without a row above, and where they are held instead.
 #define SYZYGY_GUARDS_ELSEWHERE(X) \
   X("5", "the fence in the target: tests/migration/target; here the walk checks it for every bug") \
-  X("8", "a reply before its commit is the engine's to plant: the simulation (issue 4)") \
-  X("15", "resynchronisation (issue 4)") \
-  X("17", "the release gate (issue 5)") \
-  X("21", "a hint trusted as truth is the engine's to plant: the simulation (issue 4)") \
+  X("8", "a reply before its commit is the engine's to plant: engine/planted.h, tests/sim") \
+  X("15", "resynchronisation is not built yet") \
+  X("17", "the release gate is not built yet") \
+  X("21", "a hint trusted as truth is the engine's to plant: engine/planted.h, tests/sim") \
   X("ROUND_UNKNOWN", "nothing to act on: without it the process would stop") \
   X("MEMBER_UNKNOWN", "nothing to act on: the answer itself is held by the oracle") \
   X("NOTHING_TO_SEVER", "nothing to act on: without it the process would stop") \
@@ -111,18 +113,7 @@ namespace syzygy::round {
   X("RECORD_CORRUPT", "the codec's: codec_test")
 // clang-format on
 
-enum class Planted {
-  kNone,
-#define SYZYGY_PLANTED_NAME(name, guard, how) name,
-  SYZYGY_PLANTED_TABLE(SYZYGY_PLANTED_NAME)
-#undef SYZYGY_PLANTED_NAME
-};
-
-#ifdef SYZYGY_PLANTED_BUGS
-inline Planted planted_now = Planted::kNone;
-#else
-inline constexpr Planted planted_now = Planted::kNone;
-#endif
+SYZYGY_PLANTED_CHOICE(SYZYGY_PLANTED_TABLE)
 
 }  // namespace syzygy::round
 

@@ -7,17 +7,15 @@ would take longer than the test may.
 import concurrent.futures
 import http.client
 import itertools
-import json
 import os
 import signal
 import sqlite3
 import time
 import unittest
-import urllib.request
 from datetime import datetime, timedelta
 from typing import Any, Dict, List
 
-from .support.daemon import Daemon
+from .support.daemon import Daemon, get_json, post_json
 from .support.postgres import Postgres
 from .support.processes import Process, wait_until
 from .support.proxy import Proxy
@@ -81,11 +79,6 @@ class Replicas:
         with sqlite3.connect(site.path("target.db")) as connection:
             return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
-    def get(self, daemon: Daemon, path: str) -> Dict[str, Any]:
-        with urllib.request.urlopen(f"{daemon.url}{path}", timeout=20) as answer:
-            found: Dict[str, Any] = json.load(answer)
-            return found
-
     def applied_once(self, site: Site) -> None:
         assert isinstance(self, unittest.TestCase)
         self.assertEqual(set(self.codes(site)), {0}, site.said())
@@ -138,13 +131,13 @@ class Replicas:
         wait_until("two leases are over, by the store's time", lambda: self.store_time(site) > until, BOUND)
         self.start(site, self.daemons, PARTIES[2])
         self.applied_once(site)
-        kinds = [event["kind"] for event in self.get(self.daemons[0], f"/v1/targets/{site.target}/events?pageSize=1000")["events"]]
+        kinds = [event["kind"] for event in get_json(self.daemons[0].url + f"/v1/targets/{site.target}/events?pageSize=1000")["events"]]
         self.assertNotIn("EVENT_KIND_PARTY_LAPSED", kinds)
         self.assertEqual(kinds.count("EVENT_KIND_PARTY_JOINED"), 3, kinds)
         self.assertNotIn("EVENT_KIND_GRACE_GIVEN", kinds)
 
     def store_time(self, site: Site) -> datetime:
-        told = str(self.get(self.daemons[0], f"/v1/targets/{site.target}")["target"]["now"])
+        told = str(get_json(self.daemons[0].url + f"/v1/targets/{site.target}")["target"]["now"])
         return datetime.fromisoformat(told.replace("Z", "+00:00"))
 
     def test_all_daemons_are_restarted_under_a_hundred_who_wait(self) -> None:
@@ -168,12 +161,6 @@ class Replicas:
         self.assertEqual({answer["state"] for answer in answers}, {"BARRIER_STATE_OPEN"})
         self.assertEqual(len({answer["generation"] for answer in answers}), 1)
 
-    def post(self, daemon: Daemon, path: str, body: Dict[str, Any]) -> Dict[str, Any]:
-        request = urllib.request.Request(f"{daemon.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            found: Dict[str, Any] = json.load(answer)
-            return found
-
     def enter_until_released(self, daemons: List[Daemon], party: int, barrier: str) -> Dict[str, Any]:
         """As a client does it that knows all daemons: whoever does not answer, or says that he stops, is followed by the next."""
         body = {"quorum": WAITING + 1, "party": f"party-{party}", "incarnation": f"{barrier}-{party}", "lease": "60s", "wait": "20s"}
@@ -181,7 +168,7 @@ class Replicas:
         for turn in itertools.count(party):
             assert time.monotonic() < until, f"party {party} was not released in time"
             try:
-                answer = self.post(daemons[turn % len(daemons)], f"/v1/barriers/{barrier}/enter", body)
+                answer = post_json(daemons[turn % len(daemons)].url + f"/v1/barriers/{barrier}/enter", body)
                 if answer["state"] != "BARRIER_STATE_WAITING":
                     return answer
             except (OSError, http.client.HTTPException):
@@ -191,7 +178,7 @@ class Replicas:
     def present(self, daemons: List[Daemon], barrier: str) -> int:
         """As one who is there already sees it."""
         body = {"quorum": WAITING + 1, "party": "party-0", "incarnation": f"{barrier}-0", "lease": "60s", "wait": "0s"}
-        return int(self.post(daemons[0], f"/v1/barriers/{barrier}/enter", body).get("present", 0))
+        return int(post_json(daemons[0].url + f"/v1/barriers/{barrier}/enter", body).get("present", 0))
 
     def test_the_store_is_killed_while_they_wait(self) -> None:
         site = self.site(m0001_users=USERS)

@@ -83,6 +83,24 @@ std::string trigger_function(const std::string& function, const std::string& bod
          "  RETURN NEW;\nEND\n$syzygy$";
 }
 
+// A trigger that keeps a column equal to another one, and its function.
+struct Keeper {
+  std::string trigger, function, body;
+};
+
+// A new column, and what keeps it filled for as long as old code writes.
+void append_kept_column(std::vector<Piece>& pieces, const std::string& table, const std::string& definition,
+                        const std::string& column, const Keeper& keeper) {
+  pieces.push_back(pre(0, "ALTER TABLE " + table + " ADD COLUMN " + definition,
+                       "ALTER TABLE " + table + " DROP COLUMN IF EXISTS " + column));
+  pieces.push_back(
+      pre(0, trigger_function(keeper.function, keeper.body), "DROP FUNCTION IF EXISTS " + keeper.function + "()"));
+  pieces.push_back(pre(0,
+                       "CREATE TRIGGER " + keeper.trigger + " BEFORE INSERT OR UPDATE ON " + table +
+                           " FOR EACH ROW EXECUTE FUNCTION " + keeper.function + "()",
+                       "DROP TRIGGER IF EXISTS " + keeper.trigger + " ON " + table));
+}
+
 // Inside a string literal that format() reads.
 std::string doubled(std::string_view text) {
   std::string twice;
@@ -605,13 +623,7 @@ $syzygy$)",
 )",
       old_name, new_name);
   Pieces pieces;
-  pieces.push_back(pre(0, "ALTER TABLE " + table + " ADD COLUMN " + new_name + " " + known->type,
-                       "ALTER TABLE " + table + " DROP COLUMN IF EXISTS " + new_name));
-  pieces.push_back(pre(0, trigger_function(function, body), "DROP FUNCTION IF EXISTS " + function + "()"));
-  pieces.push_back(pre(0,
-                       "CREATE TRIGGER " + trigger + " BEFORE INSERT OR UPDATE ON " + table +
-                           " FOR EACH ROW EXECUTE FUNCTION " + function + "()",
-                       "DROP TRIGGER IF EXISTS " + trigger + " ON " + table));
+  append_kept_column(pieces, table, new_name + " " + known->type, new_name, {trigger, function, body});
   pieces.push_back(
       outside(pre(1, backfill(table, new_name + " = " + old_name, new_name + " IS DISTINCT FROM " + old_name))));
   // The old column keeps its constraints, indexes, default and grants: it is the one that stays.
@@ -683,13 +695,7 @@ BEGIN
 END
 $syzygy$)",
                                       as_sql_text(table), as_sql_text(action.part))));
-  pieces.push_back(pre(0, "ALTER TABLE " + table + " ADD COLUMN " + fresh + " " + *type,
-                       "ALTER TABLE " + table + " DROP COLUMN IF EXISTS " + fresh));
-  pieces.push_back(pre(0, trigger_function(function, body), "DROP FUNCTION IF EXISTS " + function + "()"));
-  pieces.push_back(pre(0,
-                       "CREATE TRIGGER " + trigger + " BEFORE INSERT OR UPDATE ON " + table +
-                           " FOR EACH ROW EXECUTE FUNCTION " + function + "()",
-                       "DROP TRIGGER IF EXISTS " + trigger + " ON " + table));
+  append_kept_column(pieces, table, fresh + " " + *type, fresh, {trigger, function, body});
   pieces.push_back(
       outside(pre(1, backfill(table, fresh + " = " + converted, fresh + " IS NULL AND " + column + " IS NOT NULL"))));
   std::size_t step = 0;

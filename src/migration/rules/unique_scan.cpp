@@ -17,12 +17,7 @@ void check(const Action& action, const Subject&, Report& report) {
   }
   if (!adds(action, ConstraintKind::kUnique) || !action.using_index.empty()) return;
   report.add("adds UNIQUE to " + describe(action.object) + " and builds its index while everything waits",
-             "-- syzygy:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY " +
-                 sql_name(action.part.empty() ? action.object.name + "_key" : action.part) + " ON " +
-                 sql_name(action.object) + " (" + sql_names(action.columns) +
-                 ");\n-- then, in a migration of its own\nALTER TABLE " + sql_name(action.object) +
-                 " ADD UNIQUE USING INDEX " +
-                 sql_name(action.part.empty() ? action.object.name + "_key" : action.part) + ";");
+             with_index_before(action, "UNIQUE"));
 }
 
 }  // namespace

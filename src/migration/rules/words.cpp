@@ -32,6 +32,14 @@ std::string sql_names(const std::vector<std::string>& names) {
   return all;
 }
 
+std::string with_index_before(const Action& action, std::string_view constraint) {
+  const std::string table = sql_name(action.object);
+  const std::string index = sql_name(action.part.empty() ? action.object.name + "_key" : action.part);
+  return "-- syzygy:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY " + index + " ON " + table + " (" +
+         sql_names(action.columns) + ");\n-- then, in a migration of its own\nALTER TABLE " + table + " ADD " +
+         std::string(constraint) + " USING INDEX " + index + ";";
+}
+
 ObjectName table_of(const Action& action, const Schema& schema) {
   if (!action.on.name.empty()) return action.on;
   if (action.object.kind == ObjectKind::kIndex) {

@@ -17,6 +17,9 @@ std::string sql_name(std::string_view name);
 // "a, b"
 std::string sql_names(const std::vector<std::string>& names);
 
+// How to add a constraint whose index is built CONCURRENTLY before: `constraint` is UNIQUE or PRIMARY KEY.
+std::string with_index_before(const Action& action, std::string_view constraint);
+
 // The table that an action is about: its object, or what an index or trigger stands on.
 ObjectName table_of(const Action& action, const Schema& schema);
 

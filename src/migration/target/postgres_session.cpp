@@ -4,10 +4,10 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <future>
 #include <set>
 #include <thread>
 #include <utility>
@@ -114,29 +114,33 @@ Rows rows_of(const PGresult* result) {
 class Cancellation {
  public:
   void ask(PGconn* connection) {
-    if (*done_ == false || (asked_ && since(*asked_) < kCancelEvery)) return;
+    if (under_way() || (asked_ && since(*asked_) < kCancelEvery)) return;
     PGcancel* cancel = PQgetCancel(connection);
     if (cancel == nullptr) return;
     asked_ = Steady::now();
-    done_ = std::make_shared<std::atomic<bool>>(false);
-    std::thread([cancel, done = done_] {
+    std::promise<void> done;
+    done_ = done.get_future();
+    std::thread([cancel, done = std::move(done)]() mutable {
       char words[256];
       PQcancel(cancel, words, sizeof(words));
       PQfreeCancel(cancel);
-      *done = true;
+      done.set_value();
     }).detach();
   }
   // A request that is on its way must not meet the next statement.
   ~Cancellation() {
-    const auto until = Steady::now() + kCancelEvery;
-    while (*done_ == false && Steady::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (done_.valid()) done_.wait_for(kCancelEvery);
   }
   Cancellation() = default;
   Cancellation(const Cancellation&) = delete;
   Cancellation& operator=(const Cancellation&) = delete;
 
  private:
-  std::shared_ptr<std::atomic<bool>> done_ = std::make_shared<std::atomic<bool>>(true);
+  [[nodiscard]] bool under_way() const {
+    return done_.valid() && done_.wait_for(std::chrono::seconds(0)) != std::future_status::ready;
+  }
+
+  std::future<void> done_;
   std::optional<Steady::time_point> asked_;
 };
 

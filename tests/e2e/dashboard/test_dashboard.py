@@ -1,7 +1,6 @@
 """The dashboard shows what happens, as it happens, and nothing that somebody put into a name is more than text."""
 
 import hashlib
-import json
 import os
 import signal
 import tempfile
@@ -9,7 +8,7 @@ import unittest
 import urllib.request
 from typing import Any, Dict, List, Optional
 
-from ..support.daemon import Daemon
+from ..support.daemon import Daemon, post_json
 from .browser import Browser
 
 HOSTILE = "<img src=x onerror=\"window.pwned='%s'\">"
@@ -22,14 +21,10 @@ def step(name: str) -> Dict[str, Any]:
 class Api:
     def __init__(self, url: str, token: Optional[str] = None) -> None:
         self._url = url
-        self._headers = {"Content-Type": "application/json"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def post(self, path: str, body: Dict[str, Any]) -> Any:
-        request = urllib.request.Request(f"{self._url}{path}", json.dumps(body).encode(), self._headers)
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
+        return post_json(self._url + path, body, self._headers)
 
     def join(self, target: str, party: str, steps: List[str], quorum: Dict[str, Any], **more: Any) -> Any:
         return self.post(

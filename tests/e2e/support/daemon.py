@@ -1,10 +1,23 @@
 """A syzygyd of a test's own, with its embedded store in a directory that goes with the test, or a store that others share."""
 
+import json
 import os
 import signal
-from typing import Mapping, Optional
+import urllib.request
+from typing import Any, Mapping, Optional
 
 from .processes import Process, ScratchDirectory, wait_until
+
+
+def get_json(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return json.load(answer)
+
+
+def post_json(url: str, body: Mapping[str, Any], headers: Optional[Mapping[str, str]] = None) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 class Daemon:
