@@ -30,6 +30,10 @@ const round::RequestId* request_of(const round::Command& command) {
       command);
 }
 
+std::pair<IncarnationId, std::uint64_t> key_of(const round::RequestId& request) {
+  return {request.incarnation, request.sequence};
+}
+
 // An answer that says nothing about what became of the request: it is asked again.
 bool passing(const Error& error) {
   return error.code == ErrorCode::kUnavailable || error.code == ErrorCode::kResourceExhausted;
@@ -175,10 +179,13 @@ bool Checker::executed(const round::RequestId& request) const {
   return answered != record_.answered.end() && answered->second.sequence == request.sequence;
 }
 
-// Its last request is kept until its deadline, plus what a round lingers.
-bool Checker::must_remember(const IncarnationId& incarnation) const {
-  const auto until = remembered_until_.find(incarnation);
-  return until != remembered_until_.end() && until->second > record_.now;
+// An incarnation's last request is kept for as long as a round lingers, and not before the deadline of its joins is as
+// long ago.
+bool Checker::must_remember(const round::RequestId& request) const {
+  const auto until = remembered_until_.find(key_of(request));
+  const auto joined = joined_until_.find(request.incarnation);
+  return (until != remembered_until_.end() && until->second > record_.now) ||
+         (joined != joined_until_.end() && joined->second > record_.now);
 }
 
 // 13: what was answered once is never answered otherwise.
@@ -186,7 +193,7 @@ void Checker::check_requests(const round::Record& before, const round::Record& a
   for (const auto& [incarnation, answered] : after.answered) {
     const auto was = before.answered.find(incarnation);
     if (was == before.answered.end()) continue;
-    if (was->second.keep_until <= after.now && !must_remember(incarnation)) continue;
+    if (was->second.keep_until <= after.now && !must_remember({incarnation, was->second.sequence})) continue;
     if (answered.sequence == was->second.sequence) {
       round::Answered same = answered;
       same.keep_until = was->second.keep_until;
@@ -208,11 +215,14 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered) {
   asked.revision = record_.revision;
   asked.altered = altered;
   asked.at = world_.now();
-  if (const auto* join = std::get_if<round::Join>(&command)) {
-    Instant& until = remembered_until_[join->request.incarnation];
-    until = std::max(until, truth_.now() + join->timeout + Duration{world_.shape.linger});
-  }
   if (const round::RequestId* request = request_of(command)) {
+    // Counted from when it first came: a join that is asked again puts off nobody's deadline.
+    const Instant until = std::max(truth_.now(), record_.now) + Duration{world_.shape.linger};
+    const bool first = !altered && remembered_until_.emplace(key_of(*request), until).second;
+    if (const auto* join = std::get_if<round::Join>(&command); join != nullptr && first) {
+      Instant& others_too = joined_until_[request->incarnation];
+      others_too = std::max(others_too, until + join->timeout);
+    }
     const auto answered = record_.answered.find(request->incarnation);
     asked.executed = executed(*request) && answered->second.keep_until > truth_.latest() + Duration{60'000};
   }
@@ -255,8 +265,9 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
       return;
     }
     const auto [first, is_new] = verdicts_.emplace(std::pair(request->incarnation, request->sequence), reply.verdict);
-    if (!is_new && first->second != reply.verdict && must_remember(request->incarnation))
+    if (!is_new && first->second != reply.verdict && must_remember(*request)) {
       broke("13: " + named() + " was answered with two verdicts");
+    }
     world_.saw("verdict " + std::to_string(static_cast<int>(reply.verdict)));
     return;
   }

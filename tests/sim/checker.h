@@ -68,7 +68,7 @@ class Checker {
  private:
   void committed(const Change& change, const Truth::Entry* before, const Truth::Entry& now);
   void check_event(const round::Event& event, const round::Record& before, const round::Record& after);
-  [[nodiscard]] bool must_remember(const IncarnationId& incarnation) const;
+  [[nodiscard]] bool must_remember(const round::RequestId& request) const;
   void check_requests(const round::Record& before, const round::Record& after);
   void count_round(const RoundId& round, round::State state);
   void broke(const std::string& what) { world_.broke(what); }
@@ -97,7 +97,8 @@ class Checker {
   std::vector<std::pair<Ms, Revision>> revisions_;
   std::map<RoundId, round::State> told_;
   std::map<std::pair<IncarnationId, std::uint64_t>, round::Verdict> verdicts_;
-  std::map<IncarnationId, Instant> remembered_until_;  // at least: its deadline, and what a round lingers
+  std::map<std::pair<IncarnationId, std::uint64_t>, Instant> remembered_until_;  // at least, each request
+  std::map<IncarnationId, Instant> joined_until_;                                // at least, whatever it asked last
   Token complete_;
   std::map<StepId, int> times_applied_;
   std::map<StepId, int> times_run_;

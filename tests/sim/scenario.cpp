@@ -241,7 +241,8 @@ void Scenario::chaos() {
     c->stop_for(chance.between(100, 60'000));
   }
   if (world_.strikes(Fault::kStoreAway, "")) truth_.go_away(chance.between(200, 12'000));
-  if (world_.strikes(Fault::kClockForward, "")) truth_.jump(chance.between(300, 40'000));
+  if (world_.strikes(Fault::kClockForward, ""))
+    truth_.jump(chance.between(300, 40'000) * (chance.chance(200) ? 200 : 1));
   if (world_.strikes(Fault::kClockBack, "")) truth_.jump(-chance.between(300, 40'000));
   if (world_.strikes(Fault::kDatabaseAway, "")) database_.go_away(chance.between(200, 15'000));
   if (!directory_.empty()) {
