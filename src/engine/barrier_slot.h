@@ -34,7 +34,13 @@ struct BarrierMachine {
   static std::string encode_command(const Command& command) { return barrier::encode(command); }
   static std::vector<HistoryRow> rows(const Decision&) { return {}; }
   static std::uint64_t floor(const Decision&, const Options&) { return 0; }
-  static bool is_seen(const Decision& decision) { return !decision.ended.empty(); }  // by those who wait elsewhere
+  // By those who wait elsewhere; and by a daemon to which the last party may come next, which then need not look first.
+  static bool is_seen(const Record& before, const Decision& decision) {
+    const Record& now = decision.record;
+    const bool came = now.generation != before.generation || now.arrivals.size() > before.arrivals.size();
+    return !decision.ended.empty() ||
+           (came && now.state == barrier::State::kWaiting && now.arrivals.size() + 1 == now.quorum);
+  }
   static void for_each_milestone(const Decision& decision, const std::function<void(const std::string&)>& visit);
 };
 

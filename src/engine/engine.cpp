@@ -338,6 +338,8 @@ Health EngineOfLanes::health() const {
     health.why = lane->trouble();
     if (!health.why.empty()) return health;
   }
+  health.why = store_.refuses_writes();
+  if (!health.why.empty()) return health;
   health.ready = true;
   return health;
 }

@@ -86,7 +86,7 @@ struct Options {
 };
 
 struct Health {
-  bool ready = false;  // the store answers and the engine runs
+  bool ready = false;  // the store answers and takes writes, and the engine runs
   std::string why;     // for people, when it is not ready
   std::string store;   // describe()
   std::string epoch;

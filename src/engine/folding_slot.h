@@ -65,7 +65,7 @@ class FoldingSlot : public Slot {
                                            .bytes = std::move(bytes),
                                            .history = Machine::rows(decision_),
                                            .history_floor = Machine::floor(decision_, lane_.options()),
-                                           .hint = Machine::is_seen(decision_)}};
+                                           .hint = Machine::is_seen(record(), decision_)}};
   }
 
   void committed(const Version& version) final {

@@ -16,6 +16,9 @@ constexpr Duration kProbe{500};
 constexpr int kAttemptsMax = 50;
 constexpr std::size_t kScanPage = 1'000;
 constexpr int kEvictionsPerTurn = 64;
+// How long a refused write speaks against this daemon, unless one succeeds before: those who are sent elsewhere try
+// nothing here, so that it cannot hold for ever.
+constexpr Duration kRefusalHolds{10'000};
 // A wake-up that changed nothing is not asked for again at once.
 constexpr Duration kIdleWake{100};
 
@@ -102,7 +105,8 @@ std::size_t Lane::queued() const { return mailbox_.size(); }
 
 std::string Lane::trouble() const {
   const std::lock_guard lock(trouble_mutex_);
-  return trouble_;
+  const bool refused = !refused_.empty() && time_.steady() < refused_at_ + kRefusalHolds;
+  return trouble_.empty() && refused ? refused_ : trouble_;
 }
 
 // ---- LaneSide ----
@@ -539,6 +543,11 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
       return again;
     }
     store_failed(error);
+    if (error.code == ErrorCode::kResourceExhausted) {
+      const std::lock_guard lock(trouble_mutex_);
+      refused_ = error.message;
+      refused_at_ = time_.steady();
+    }
     for (Slot* slot : folded) {
       refuse(*slot, error.code == ErrorCode::kUnavailable ? unavailable() : error);
       put_off(*slot);
@@ -546,6 +555,10 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
     return {};
   }
 
+  if (!refused_.empty()) {  // written by this thread only
+    const std::lock_guard lock(trouble_mutex_);
+    refused_.clear();
+  }
   pass_kill_points("engine.after_commit", folded);
   pass_kill_points("engine.before_reply", folded);
   Counters::add(counters_->commits);
@@ -587,6 +600,10 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
     }
 #endif
     folded[i]->unload();
+    if (result.held) {
+      [[maybe_unused]] const auto taken =
+          folded[i]->take(result.held, false);  // a damaged one freezes the slot, and fold() says so
+    }
     again.push_back(folded[i]);
   }
   return again;

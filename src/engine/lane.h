@@ -119,7 +119,7 @@ class Lane final : public LaneSide {
   void put(Item item);
 
   [[nodiscard]] std::size_t queued() const;
-  // Why the store does not answer; empty: it does.
+  // Why the store does not answer, or what it lately refused to write; empty: it does, and takes writes.
   [[nodiscard]] std::string trouble() const;
 
  private:
@@ -231,8 +231,10 @@ class Lane final : public LaneSide {
   std::unordered_map<std::string, std::string> polled_;  // the commit at which each record was at the last poll
   bool stopping_ = false;
 
-  mutable std::mutex trouble_mutex_;
+  mutable std::mutex trouble_mutex_;  // guards what follows
   std::string trouble_;
+  std::string refused_;  // the last commit: no room, or read-only
+  Steady refused_at_{};
 };
 
 }  // namespace syzygy::engine

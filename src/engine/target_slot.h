@@ -33,7 +33,8 @@ struct TargetMachine {
   static std::string encode_command(const Command& command) { return round::encode(command); }
   static std::vector<HistoryRow> rows(const Decision& decision);
   static std::uint64_t floor(const Decision& decision, const Options& options);
-  static bool is_seen(const Decision& decision) { return !decision.events.empty(); }  // by those who watch elsewhere
+  // By those who watch elsewhere.
+  static bool is_seen(const Record& /*before*/, const Decision& decision) { return !decision.events.empty(); }
   static void for_each_milestone(const Decision& decision, const std::function<void(const std::string&)>& visit);
 };
 

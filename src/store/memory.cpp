@@ -89,6 +89,7 @@ Result<std::vector<CommitResult>> MemoryStore::commit(std::span<const Change> ch
       const bool exists = found != by_key.end();
       const bool expected = exists ? change.expected == found->second.version : !change.expected;
       results[i].outcome = expected ? CommitOutcome::kCommitted : CommitOutcome::kConflict;
+      if (!expected && exists) results[i].held = Loaded{found->second.version, found->second.bytes};
       if (!expected) continue;
       if (auto rises = check_history_rises(change, exists ? found->second.last_revision : 0); !rises)
         return std::unexpected(std::move(rises.error()));

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 
 #include "store/postgres_schema.h"
 #include "store/postgres_session.h"
+#include "store/server_clock.h"
 
 namespace syzygy {
 namespace {
@@ -28,20 +28,12 @@ constexpr std::size_t kConnectionsMax = 8;
 constexpr std::size_t kBlobBytesMax = 64UZ << 20;
 // A record whose lock is taken: its other commit takes milliseconds. After this it is a conflict.
 constexpr Duration kBusyMax{250};
-// A reading of the clock is taken from an answer that came within this: its error is half of it.
-constexpr Duration kClockRoundTripMax{100};
 constexpr std::chrono::milliseconds kHeartbeat{5'000};
 constexpr std::chrono::milliseconds kListenAgainMin{50};
 constexpr std::chrono::milliseconds kListenAgainMax{1'000};
 constexpr std::chrono::milliseconds kPooledAgain{30'000};
 constexpr std::size_t kCatchUpMax = 1'000;
 constexpr auto kIntegerMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-
-Duration boot_time() {
-  timespec at{};
-  ::clock_gettime(CLOCK_BOOTTIME, &at);
-  return std::chrono::duration_cast<Duration>(std::chrono::seconds(at.tv_sec) + std::chrono::nanoseconds(at.tv_nsec));
-}
 
 std::string hex(std::string_view bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -72,6 +64,25 @@ std::uint64_t number(std::string_view text) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
+}
+
+// Up to the sign, which goes with it.
+std::string_view take_until(std::string_view& text, char sign) {
+  const auto end = std::min(text.find(sign), text.size());
+  const std::string_view taken = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return taken;
+}
+
+// "EPOCH:COUNTER:COMMIT:BYTES", the bytes in hexadecimal; nullopt: there is none.
+std::optional<Loaded> loaded_of(std::string_view text) {
+  if (text.empty()) return std::nullopt;
+  Loaded loaded;
+  loaded.version.epoch = take_until(text, ':');
+  loaded.version.counter = number(take_until(text, ':'));
+  loaded.version.commit = take_until(text, ':');
+  loaded.bytes = unhex(text);
+  return loaded;
 }
 
 // The least key that sorts after every key that starts with `prefix`.
@@ -267,6 +278,7 @@ class PostgresStore::Inside {
   [[nodiscard]] const pg::Statements& statements() const { return statements_; }
   [[nodiscard]] const pg::Address& address() const { return address_; }
   [[nodiscard]] bool hears() const { return hears_; }
+  [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] std::string epoch() const {
     const std::lock_guard lock(known_);
     return epoch_;
@@ -286,6 +298,11 @@ class PostgresStore::Inside {
   void heard(const std::string& payload);
   void catch_up(pg::Session& session);
   void hint(const std::string& key, const Version& version);
+  std::uint64_t hints_heard() {
+    const std::lock_guard lock(hearing_);
+    return hints_heard_;
+  }
+  void wait_for_hint(std::uint64_t heard_before, Duration pause);
   void saw(std::uint64_t counter) {
     std::uint64_t highest = highest_;
     while (counter > highest && !highest_.compare_exchange_weak(highest, counter)) {
@@ -298,15 +315,15 @@ class PostgresStore::Inside {
   pg::Deadlines deadlines_;
   Pool pool_;
 
-  mutable std::mutex known_;  // guards what answers have told
+  ServerClock clock_;
+  mutable std::mutex known_;  // guards epoch_
   std::string epoch_;
-  struct Reading {
-    Instant server;
-    Duration boot;
-  };
-  std::optional<Reading> clock_;
+  std::atomic<bool> read_only_ = false;
   std::atomic<std::uint64_t> highest_ = 0;  // counter that was seen
 
+  std::mutex hearing_;  // guards hints_heard_
+  std::condition_variable heard_one_;
+  std::uint64_t hints_heard_ = 0;
   std::mutex hinting_;  // held while a hint runs: watch() waits for it
   Hint hint_;
   std::atomic<bool> hears_ = false;
@@ -349,10 +366,10 @@ Result<void> PostgresStore::Inside::open() {
 // What every answer begins with.
 Result<void> PostgresStore::Inside::learn(const pg::Row& row, Duration sent, Duration received) {
   if (row[0] != std::to_string(pg::kSchemaVersion)) return std::unexpected(pg::store_newer(address_, row[0]));
+  clock_.learn(Instant{static_cast<std::int64_t>(number(row[2]))}, sent, received);
+  read_only_ = row[3] == "on";
   const std::lock_guard lock(known_);
   epoch_ = row[1];
-  if (received - sent <= kClockRoundTripMax)
-    clock_ = Reading{Instant{static_cast<std::int64_t>(number(row[2]))}, (sent + received) / 2};
   return {};
 }
 
@@ -361,12 +378,12 @@ Result<pg::Rows> PostgresStore::Inside::ask(const pg::Statement& statement, cons
   for (;;) {
     auto session = pool_.take();
     if (!session) return std::unexpected(session.error());
-    const Duration sent = boot_time();
+    const Duration sent = ServerClock::boot();
     auto rows = (*session)->run(statement, texts);
     if (rows) {
       if (rows->empty())
         return std::unexpected(pg::error_of({pg::Failure::Kind::kRefused, "42P01", "meta is empty"}, address_));
-      if (auto known = learn(rows->front(), sent, boot_time()); !known) return std::unexpected(known.error());
+      if (auto known = learn(rows->front(), sent, ServerClock::boot()); !known) return std::unexpected(known.error());
       return *std::move(rows);
     }
     const bool again = rows.error().kind == pg::Failure::Kind::kLost && !rows.error().late && !session->fresh();
@@ -388,11 +405,7 @@ Result<pg::Rows> PostgresStore::Inside::ask_plainly(const std::string& sql, cons
 }
 
 Result<Instant> PostgresStore::Inside::now() {
-  {
-    const std::lock_guard lock(known_);
-    const Duration boot = boot_time();
-    if (clock_ && boot - clock_->boot < kClockFresh) return clock_->server + (boot - clock_->boot);
-  }
+  if (const auto known = clock_.now()) return *known;
   const auto rows = ask(statements_.now, {});
   if (!rows) return std::unexpected(rows.error());
   return Instant{static_cast<std::int64_t>(number(rows->front()[2]))};
@@ -418,9 +431,9 @@ Result<PostgresStore::Inside::Step> PostgresStore::Inside::commit_once(std::span
   const std::string epoch = this->epoch();
   auto session = pool_.take();
   if (!session) return std::unexpected(session.error());
-  const Duration sent = boot_time();
+  const Duration sent = ServerClock::boot();
   const auto rows = (*session)->run(statements_.commit, parameters.texts(epoch, address_.handle), &parameters.blob);
-  const Duration received = boot_time();
+  const Duration received = ServerClock::boot();
 
   Step step;
   step.results.resize(which.size());
@@ -451,17 +464,18 @@ Result<PostgresStore::Inside::Step> PostgresStore::Inside::commit_once(std::span
 
   const pg::Row& row = rows->front();
   if (auto known = learn(row, sent, received); !known) return std::unexpected(known.error());
-  std::string_view counters = row[4];
+  std::string_view counters = row[5];
+  std::string_view held = row[6];
   for (std::size_t i = 0; i < which.size(); ++i) {
-    const std::uint64_t counter = number(counters);
-    counters.remove_prefix(std::min(counters.find(',') + 1, counters.size()));
-    const char outcome = i < row[3].size() ? row[3][i] : 'x';
+    const std::uint64_t counter = number(take_until(counters, ','));
+    const char outcome = i < row[4].size() ? row[4][i] : 'x';
     if (outcome == 'c') {
       step.results[i] = {CommitOutcome::kCommitted, {epoch, counter, commits[i]}};
       saw(counter);
     } else {
       step.results[i].outcome = CommitOutcome::kConflict;
       if (outcome == 'b') step.busy.push_back(i);
+      if (outcome == 'x') step.results[i].held = loaded_of(take_until(held, ','));
     }
   }
   return step;
@@ -474,6 +488,7 @@ Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const 
   std::size_t next = 0;
   std::vector<std::size_t> which;
   Duration waited{0};
+  int round = 0;  // of waiting
   while (next < changes.size() || !which.empty()) {
     std::size_t bytes = 0;
     for (const std::size_t i : which) bytes += bytes_of(changes[i]);
@@ -481,6 +496,7 @@ Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const 
       bytes += bytes_of(changes[next]);
       which.push_back(next++);
     }
+    const std::uint64_t heard_before = hints_heard();
     auto step = commit_once(changes, which);
     // What was not tried conflicts, so that its caller looks again; only where nothing was done may this be an error.
     if (!step && !something_happened) return std::unexpected(std::move(step.error()));
@@ -500,17 +516,29 @@ Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const 
       continue;
     }
     thread_local std::minstd_rand random{std::random_device{}()};
-    const Duration pause{std::uniform_int_distribution<int>(1, 8)(random)};
-    std::this_thread::sleep_for(pause);
+    const Duration pause{std::uniform_int_distribution<int>(1, 2 << std::min(round, 2))(random)};
+    wait_for_hint(heard_before, pause);
     waited += pause;
+    ++round;
   }
   return results;
 }
 
 // ---- Listening ----
 
+// Whoever is in the way says so when he is done: at the latest after `pause` somebody has to look.
+void PostgresStore::Inside::wait_for_hint(std::uint64_t heard_before, Duration pause) {
+  std::unique_lock lock(hearing_);
+  heard_one_.wait_for(lock, pause, [&] { return hints_heard_ != heard_before; });
+}
+
 void PostgresStore::Inside::hint(const std::string& key, const Version& version) {
   saw(version.counter);
+  {
+    const std::lock_guard lock(hearing_);
+    ++hints_heard_;
+  }
+  heard_one_.notify_all();
   const std::lock_guard lock(hinting_);
   if (hint_) hint_(key, version);
 }
@@ -545,7 +573,7 @@ void PostgresStore::Inside::catch_up(pg::Session& session) {
   const auto rows = session.run(statements_.since, {std::to_string(highest_.load()), std::to_string(kCatchUpMax)});
   if (!rows) return;
   for (const pg::Row& row : *rows) {
-    if (!row[3].empty()) hint(unhex(row[3]), {row[4], number(row[5]), row[6]});
+    if (!row[4].empty()) hint(unhex(row[4]), {row[5], number(row[6]), row[7]});
   }
 }
 
@@ -599,8 +627,8 @@ Result<std::optional<Loaded>> PostgresStore::load(const std::string& key) {
   const auto rows = inside_->ask(inside_->statements().load, {hex(key)});
   if (!rows) return std::unexpected(rows.error());
   const pg::Row& row = rows->front();
-  if (row[3].empty()) return std::nullopt;
-  return Loaded{{row[3], number(row[4]), row[5]}, unhex(row[6])};
+  if (row[4].empty()) return std::nullopt;
+  return Loaded{{row[4], number(row[5]), row[6]}, unhex(row[7])};
 }
 
 Result<std::vector<Listed>> PostgresStore::scan(std::string_view prefix, std::string_view after, std::size_t limit) {
@@ -612,7 +640,7 @@ Result<std::vector<Listed>> PostgresStore::scan(std::string_view prefix, std::st
   if (!rows) return std::unexpected(rows.error());
   std::vector<Listed> page;
   for (const pg::Row& row : *rows) {
-    if (!row[3].empty()) page.push_back({unhex(row[3]), {row[4], number(row[5]), row[6]}});
+    if (!row[4].empty()) page.push_back({unhex(row[4]), {row[5], number(row[6]), row[7]}});
   }
   return page;
 }
@@ -624,7 +652,7 @@ Result<std::vector<HistoryRow>> PostgresStore::history(const std::string& key, s
   if (!rows) return std::unexpected(rows.error());
   std::vector<HistoryRow> page;
   for (const pg::Row& row : *rows) {
-    if (!row[3].empty()) page.push_back({number(row[3]), unhex(row[4])});
+    if (!row[4].empty()) page.push_back({number(row[4]), unhex(row[5])});
   }
   return page;
 }
@@ -638,6 +666,12 @@ void PostgresStore::watch(Hint hint) { inside_->watch(std::move(hint)); }
 Result<Instant> PostgresStore::now() { return inside_->now(); }
 std::string PostgresStore::epoch() const { return inside_->epoch(); }
 std::string PostgresStore::describe() const { return inside_->address().place; }
+
+std::string PostgresStore::refuses_writes() const {
+  if (!inside_->read_only()) return {};
+  return pg::error_of({pg::Failure::Kind::kRefused, "25006", "transaction_read_only is on"}, inside_->address())
+      .message;
+}
 
 Result<std::vector<std::string>> PostgresStore::others() {
   // Each of them asks every few seconds. What idles longer is a pooler's session, which keeps the name of who had it

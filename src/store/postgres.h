@@ -6,7 +6,7 @@
 // the server waits for it. Changes with `hint` are told by NOTIFY, and heard by LISTEN on a connection of its own;
 // behind a pooler, which forbids that, the caller's poll has to do (hears() says so).
 //
-// Time is the server's: each answer brings it, and now() asks only when the last one is older than kClockFresh.
+// Time is the server's, and every answer brings it: see server_clock.h.
 //
 // A statement that is not answered within the address's timeout costs its connection, and every connection is replaced
 // when it is needed next: after a restart of the server, a failover (an address may name several hosts), or
@@ -27,9 +27,6 @@ namespace syzygy {
 
 class PostgresStore final : public Store {
  public:
-  // How old the last reading of the server's clock may be before now() asks again.
-  static constexpr Duration kClockFresh{1'000};
-
   // postgresql://...?schema=NAME&timeout=SECONDS, without connecting: kInvalidArgument STORE_ADDRESS_INVALID.
   static Result<void> check(std::string_view url);
   // Connects, and makes or upgrades the schema; several daemons may do so at once.
@@ -47,6 +44,7 @@ class PostgresStore final : public Store {
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
   [[nodiscard]] std::string describe() const override;
+  [[nodiscard]] std::string refuses_writes() const override;
   Result<std::vector<StoreFinding>> examine() override;
   Result<std::vector<std::string>> others() override;
   Result<void> live_as(const std::string& epoch) override;

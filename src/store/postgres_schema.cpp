@@ -14,13 +14,15 @@ namespace {
 
 constexpr std::chrono::seconds kMigrateMax{60};
 constexpr std::chrono::milliseconds kLookAgain{25};
+constexpr std::size_t kHeldMax = 8UZ << 20;  // what a commit tells of the records that it conflicted with
 
 // Version 1. Keys are bytea: compared bytewise, whatever the database's collation. `{s}` is the schema.
 //
-// commit(): for each change, in order, `outcomes` gets c (committed), x (the version is another one) or b (another
-// commit of this record is under way). Every statement inside sees what was committed before it, and nobody else
-// writes a record while its lock is held, so what is compared is what is replaced. The lock is never waited for: a
-// statement that waits holds a snapshot, and whoever builds an index concurrently on this server waits for that.
+// commit(): for each change, in order, `outcomes` gets c (committed), x (the version is another one; `held` gets it and
+// the record, unless that is big) or b (another commit of this record is under way). Every statement inside sees what
+// was committed before it, and nobody else writes a record while its lock is held, so what is compared is what is
+// replaced. The lock is never waited for: a statement that waits holds a snapshot, and whoever builds an index
+// concurrently on this server waits for that.
 constexpr const char* kVersion1 = R"(
 CREATE TABLE {s}.meta (
   only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -55,11 +57,12 @@ CREATE FUNCTION {s}.commit(
   p_lock bigint[], p_key_at integer[], p_key_size integer[], p_expected text[], p_commit text[],
   p_at integer[], p_size integer[], p_floor bigint[], p_hint boolean[], p_row_first integer[], p_row_count integer[],
   p_row_revision bigint[], p_row_at integer[], p_row_size integer[],
-  OUT o_version integer, OUT o_epoch text, OUT o_now bigint, OUT o_outcomes text, OUT o_counters text)
+  OUT o_version integer, OUT o_epoch text, OUT o_now bigint, OUT o_outcomes text, OUT o_counters text, OUT o_held text)
 LANGUAGE plpgsql AS $commit$
 DECLARE
   v_key     bytea;
   v_held    text;
+  v_bytes   text;
   v_last    bigint;
   v_counter bigint;
   v_rows    integer;
@@ -72,6 +75,7 @@ BEGIN
   END IF;
   o_outcomes := '';
   o_counters := '';
+  o_held := '';
   IF o_epoch <> p_epoch THEN
     o_outcomes := repeat('x', cardinality(p_lock));
     o_counters := repeat('0,', cardinality(p_lock));
@@ -96,6 +100,14 @@ BEGIN
       END IF;
       IF v_held <> p_expected[i] THEN
         o_outcomes := o_outcomes || 'x';
+        IF v_held <> '' AND length(o_held) < {held_max} THEN
+          SELECT encode(r.bytes, 'hex') INTO v_bytes
+            FROM {s}.record r WHERE r.key = v_key AND octet_length(r.bytes) < {held_max};
+          IF FOUND THEN
+            o_held := o_held || v_held || ':' || v_bytes;
+          END IF;
+        END IF;
+        o_held := o_held || ',';
       ELSE
         v_rows := p_row_count[i];
         IF v_rows > 0 THEN
@@ -189,8 +201,9 @@ Result<int> version_in(Session& session, const Address& address) {
 
 std::string select(const std::string& what, const std::string& from, const std::string& schema) {
   return fmt::format(
-      "SELECT m.version, m.epoch, floor(extract(epoch from clock_timestamp()) * 1000)::bigint{} FROM {}.meta m{}", what,
-      schema, from);
+      "SELECT m.version, m.epoch, floor(extract(epoch from clock_timestamp()) * 1000)::bigint, "
+      "current_setting('transaction_read_only'){} FROM {}.meta m{}",
+      what, schema, from);
 }
 
 }  // namespace
@@ -209,11 +222,12 @@ Result<void> migrate(Session& session, const Address& address) {
     if (!version) return std::unexpected(version.error());
     if (*version > kSchemaVersion) return std::unexpected(store_newer(address, std::to_string(*version)));
     if (*version == kSchemaVersion) return {};
-    const std::string script = fmt::format(kGuard, fmt::arg("s", quoted(address.schema)),
-                                           fmt::arg("lock", lock_of(address.schema, {})), fmt::arg("from", *version)) +
-                               fmt::format(fmt::runtime(kMigrations.at(static_cast<std::size_t>(*version))),
-                                           fmt::arg("s", quoted(address.schema)), fmt::arg("epoch", mint_epoch()),
-                                           fmt::arg("channel", channel_of(address.schema)));
+    const std::string script =
+        fmt::format(kGuard, fmt::arg("s", quoted(address.schema)), fmt::arg("lock", lock_of(address.schema, {})),
+                    fmt::arg("from", *version)) +
+        fmt::format(fmt::runtime(kMigrations.at(static_cast<std::size_t>(*version))),
+                    fmt::arg("s", quoted(address.schema)), fmt::arg("epoch", mint_epoch()),
+                    fmt::arg("channel", channel_of(address.schema)), fmt::arg("held_max", kHeldMax));
     const auto done = session.script(script, kMigrateMax);
     if (done) continue;
     const bool another = done.error().state == kStateBusy || done.error().state == kStateMoved;
@@ -300,11 +314,10 @@ Statements::Statements(const std::string& schema) {
                                 s),
                     s) +
                  " ORDER BY h.revision"};
-  commit = {
-      "syzygy_commit",
-      fmt::format("SELECT o_version, o_epoch, o_now, o_outcomes, o_counters FROM {}.commit($1, $2, $3, $4, $5, $6, "
-                  "$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-                  s)};
+  commit = {"syzygy_commit", fmt::format("SELECT o_version, o_epoch, o_now, 'off', o_outcomes, o_counters, o_held FROM "
+                                         "{}.commit($1, $2, $3, $4, $5, $6, "
+                                         "$7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                                         s)};
 }
 
 }  // namespace syzygy::pg

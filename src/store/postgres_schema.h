@@ -32,8 +32,8 @@ std::string channel_of(const std::string& schema);
 // The advisory lock of a record, or of the migrations (an empty key).
 std::int64_t lock_of(const std::string& schema, std::string_view key);
 
-// Each row that these give begins with: the schema's version, its epoch, the server's time in milliseconds. Where
-// nothing was found there is one row all the same, with its other fields empty.
+// Each row that these give begins with: the schema's version, its epoch, the server's time in milliseconds, and "on"
+// where the server takes no writes. Where nothing was found there is one row all the same, with its other fields empty.
 struct Statements {
   explicit Statements(const std::string& schema);
   Statement now;      // ()
@@ -41,7 +41,8 @@ struct Statements {
   Statement scan;     // (from, to, limit; keys in hex) -> key in hex, epoch, counter, commit
   Statement since;    // (counter, limit) -> as scan: what has a higher counter
   Statement history;  // (key in hex, after, limit) -> revision, bytes in hex
-  Statement commit;   // see postgres.cpp -> outcomes, one letter each: c x b; counters, comma-separated
+  Statement commit;   // see postgres.cpp -> outcomes, one letter each: c x b; of each its counter; of each x
+                      // EPOCH:COUNTER:COMMIT:BYTES in hex, or nothing; all with commas
 };
 
 }  // namespace syzygy::pg

@@ -236,10 +236,11 @@ void Deadlines::run() {
   while (!stop_) {
     const auto due = std::ranges::find_if(sockets_, [](const auto& entry) { return !entry.second.cut; });
     if (due == sockets_.end()) {
+      looks_at_ = Steady::max();
       woken_.wait(lock);
     } else if (due->first > std::chrono::steady_clock::now()) {
-      const Steady when = due->first;
-      woken_.wait_until(lock, when);
+      looks_at_ = due->first;
+      woken_.wait_until(lock, looks_at_);
     } else {
       ::shutdown(due->second.socket, SHUT_RDWR);
       due->second.cut = true;
@@ -250,7 +251,8 @@ void Deadlines::run() {
 Deadlines::Watch::Watch(Deadlines& deadlines, int socket, Steady when) : deadlines_(deadlines) {
   const std::lock_guard lock(deadlines_.mutex_);
   at_ = deadlines_.sockets_.emplace(when, Socket{socket});
-  if (at_ == deadlines_.sockets_.begin()) deadlines_.woken_.notify_all();
+  // Mostly it looks soon enough by itself, as it was asked to for a statement that is long over.
+  if (when < deadlines_.looks_at_) deadlines_.woken_.notify_all();
 }
 
 Deadlines::Watch::~Watch() {

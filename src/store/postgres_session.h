@@ -66,6 +66,7 @@ class Deadlines {
   std::mutex mutex_;
   std::condition_variable woken_;
   std::multimap<Steady, Socket> sockets_;
+  Steady looks_at_ = Steady::max();  // the thread, at the latest
   bool stop_ = false;
   std::thread thread_;
 };

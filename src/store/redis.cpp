@@ -73,6 +73,13 @@ const redisReply* first_error(const std::vector<RedisReply>& replies) {
   return found == replies.end() ? nullptr : found->get();
 }
 
+// A record's version and bytes; nullopt: they are not ours.
+std::optional<Loaded> loaded_of(const redisReply& record) {
+  auto version = redis_version_of(text_of(*record.element[0]));
+  if (!version || !is_text(*record.element[1])) return std::nullopt;
+  return Loaded{*std::move(version), std::string(text_of(*record.element[1]))};
+}
+
 // The value of one setting in a reply to CONFIG GET; nullopt: it is not told.
 std::optional<std::string> setting_of(const redisReply& reply) {
   if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2) return std::nullopt;
@@ -117,7 +124,8 @@ Result<std::unique_ptr<RedisStore>> RedisStore::open(const RedisUrl& url) {
   if (!checked_server) return std::unexpected(std::move(checked_server.error()));
   store->findings_ = *std::move(checked_server);
   if (auto checked = store->check_permissions(); !checked) return std::unexpected(std::move(checked.error()));
-  if (auto learned = store->learn_epoch(*epoch->front()); !learned) return std::unexpected(std::move(learned.error()));
+  if (auto learned = store->learn_epoch(text_of(*epoch->front())); !learned)
+    return std::unexpected(std::move(learned.error()));
   return store;
 }
 
@@ -247,7 +255,7 @@ Result<void> RedisStore::live_as(const std::string& epoch) {
   const std::vector<RedisCommand> commands = {{"SET", key, value}, {"GET", key}};
   auto replies = read(commands);
   if (!replies) return failed(std::move(replies.error()));
-  return learn_epoch(*replies->back());
+  return learn_epoch(text_of(*replies->back()));
 }
 
 // One of everything that a commit does, on keys of its own: what its user may not do must show now, and not in the
@@ -328,11 +336,10 @@ std::string RedisStore::epoch() const {
   return epoch_;
 }
 
-// `value`: of the key that has it; nil: this store was never used, or somebody emptied it.
-Result<void> RedisStore::learn_epoch(const redisReply& value) {
-  RedisReply minted;
-  std::string text(text_of(value));
-  if (!is_text(value)) {
+// `value`: of the key that has it; empty: this store was never used, or somebody emptied it.
+Result<void> RedisStore::learn_epoch(std::string_view value) {
+  std::string text(value);
+  if (text.empty()) {
     const std::string key = key_of("epoch");
     const std::string fresh = std::string(kFormat) + mint_epoch();
     const std::vector<RedisCommand> commands = {{"SET", key, fresh, "NX"}, {"GET", key}};
@@ -358,6 +365,25 @@ Result<void> RedisStore::learn_epoch(const redisReply& value) {
                  {{"version", std::to_string(*format)}});
 }
 
+// Returns what it was when the server said so.
+Result<Instant> RedisStore::learn_time(const redisReply& seconds, const redisReply& micros, Duration sent) {
+  const auto s = number_of(text_of(seconds));
+  const auto us = number_of(text_of(micros));
+  if (!s || !us) return std::unexpected(redis_error("TIME is not understood", route_->where()));
+  const Instant told{static_cast<std::int64_t>(*s * 1'000 + *us / 1'000)};
+  clock_.learn(told, sent, ServerClock::boot());
+  return told;
+}
+
+// The answers to TIME, and to GET of the epoch.
+Result<Instant> RedisStore::learn(const redisReply& time, const redisReply& epoch, Duration sent) {
+  if (time.type != REDIS_REPLY_ARRAY || time.elements != 2)
+    return std::unexpected(redis_error("TIME is not understood", route_->where()));
+  auto told = learn_time(*time.element[0], *time.element[1], sent);
+  if (auto learned = learn_epoch(text_of(epoch)); told && !learned) return std::unexpected(std::move(learned.error()));
+  return told;
+}
+
 std::string RedisStore::lineage() const {
   const RedisServer server = route_->server();
   return server.run_id + "/" + server.replication_id;
@@ -380,18 +406,17 @@ std::string RedisStore::describe() const {
 Result<std::optional<Loaded>> RedisStore::load(const std::string& key) {
   const std::string epoch_key = key_of("epoch");
   const std::string record_key = key_of("record", key);
-  const std::vector<RedisCommand> commands = {{"GET", epoch_key}, {"HMGET", record_key, "version", "bytes"}};
+  const std::vector<RedisCommand> commands = {{"TIME"}, {"GET", epoch_key}, {"HMGET", record_key, "version", "bytes"}};
+  const Duration sent = ServerClock::boot();
   auto replies = read(commands);
   if (!replies) return failed(std::move(replies.error()));
-  if (auto learned = learn_epoch(*replies->front()); !learned) return failed(std::move(learned.error()));
+  if (auto learned = learn(*(*replies)[0], *(*replies)[1], sent); !learned) return failed(std::move(learned.error()));
   const redisReply& record = *replies->back();
   if (record.type != REDIS_REPLY_ARRAY || record.elements != 2) return failed(foreign(key));
-  const redisReply& version = *record.element[0];
-  const redisReply& bytes = *record.element[1];
-  if (!is_text(version) && !is_text(bytes)) return std::nullopt;
-  auto known = redis_version_of(text_of(version));
-  if (!known || !is_text(bytes)) return failed(foreign(key));
-  return Loaded{*std::move(known), std::string(text_of(bytes))};
+  if (!is_text(*record.element[0]) && !is_text(*record.element[1])) return std::nullopt;
+  auto loaded = loaded_of(record);
+  if (!loaded) return failed(foreign(key));
+  return loaded;
 }
 
 Result<std::vector<Listed>> RedisStore::scan(std::string_view prefix, std::string_view after, std::size_t limit) {
@@ -404,15 +429,20 @@ Result<std::vector<Listed>> RedisStore::scan(std::string_view prefix, std::strin
   const std::string highest = end_of(prefix);
   const std::string count = std::to_string(std::min(limit, std::size_t{1} << 30));
   const std::string records = key_of("record") + ":";
-  const std::vector<std::string> keys = {key_of("index")};
+  const std::vector<std::string> keys = {key_of("epoch"), key_of("index")};
   const std::vector<std::string_view> arguments = {after.empty() && prefix.empty() ? "-" : std::string_view(lowest),
                                                    highest, count, records, route_->server().cluster ? "1" : "0"};
+  const Duration sent = ServerClock::boot();
   auto reply = run(kRedisScan, keys, arguments, true);
   if (!reply) return failed(std::move(reply.error().error));
   const redisReply& listed = **reply;
   if (is_error(listed)) return failed(redis_error(text_of(listed), route_->where()));
-  if (listed.type != REDIS_REPLY_ARRAY || listed.elements % 2 != 0) return failed(foreign("index"));
-  for (std::size_t i = 0; i < listed.elements; i += 2) {
+  if (listed.type != REDIS_REPLY_ARRAY || listed.elements < 3 || listed.elements % 2 == 0)
+    return failed(foreign("index"));
+  if (auto learned = learn_time(*listed.element[0], *listed.element[1], sent); !learned)
+    return failed(std::move(learned.error()));
+  if (auto learned = learn_epoch(text_of(*listed.element[2])); !learned) return failed(std::move(learned.error()));
+  for (std::size_t i = 3; i < listed.elements; i += 2) {
     const std::string key(text_of(*listed.element[i]));
     auto version = redis_version_of(text_of(*listed.element[i + 1]));
     if (!version) return failed(foreign(key));
@@ -447,17 +477,15 @@ Result<std::vector<HistoryRow>> RedisStore::history(const std::string& key, std:
 }
 
 Result<Instant> RedisStore::now() {
+  if (const auto known = clock_.now()) return *known;
   const std::string epoch_key = key_of("epoch");
-  const std::vector<RedisCommand> commands = {{"GET", epoch_key}, {"TIME"}};
+  const std::vector<RedisCommand> commands = {{"TIME"}, {"GET", epoch_key}};
+  const Duration sent = ServerClock::boot();
   auto replies = read(commands);
   if (!replies) return failed(std::move(replies.error()));
-  if (auto learned = learn_epoch(*replies->front()); !learned) return failed(std::move(learned.error()));
-  const redisReply& time = *replies->back();
-  const bool two = time.type == REDIS_REPLY_ARRAY && time.elements == 2;
-  const auto seconds = two ? number_of(text_of(*time.element[0])) : std::nullopt;
-  const auto micros = two ? number_of(text_of(*time.element[1])) : std::nullopt;
-  if (!seconds || !micros) return failed(redis_error("TIME is not understood", route_->where()));
-  return Instant{static_cast<std::int64_t>(*seconds * 1'000 + *micros / 1'000)};
+  auto told = learn(*(*replies)[0], *(*replies)[1], sent);
+  if (!told) return failed(std::move(told.error()));
+  return clock_.now().value_or(*told);
 }
 
 // ---- committing ----
@@ -532,6 +560,7 @@ Result<std::vector<CommitResult>> RedisStore::commit(std::span<const Change> cha
                                changes.size(), kCommitBytesMax >> 20));
   }
 
+  const Duration sent = ServerClock::boot();
   auto reply = run(kRedisCommit, keys, arguments, false);
   if (!reply) {
     if (reply.error().sent) return all_alike(changes.size(), CommitOutcome::kUnknown);
@@ -539,36 +568,40 @@ Result<std::vector<CommitResult>> RedisStore::commit(std::span<const Change> cha
   }
   const redisReply& answer = **reply;
   if (is_error(answer)) return failed(redis_error(text_of(answer), route_->where()));
-  if (answer.type != REDIS_REPLY_ARRAY || answer.elements < 1)
+  if (answer.type != REDIS_REPLY_ARRAY || answer.elements < 3 ||
+      !learn_time(*answer.element[0], *answer.element[1], sent))
     return all_alike(changes.size(), CommitOutcome::kUnknown);
-  const std::string_view verdict = text_of(*answer.element[0]);
-  if (verdict == "epoch") {
-    if (answer.elements < 2) return all_alike(changes.size(), CommitOutcome::kConflict);
-    if (auto learned = learn_epoch(*answer.element[1]); !learned) return failed(std::move(learned.error()));
+  const std::string_view verdict = text_of(*answer.element[2]);
+  const std::span<redisReply* const> rest(answer.element + 3, answer.elements - 3);
+  if (verdict == "epoch" && rest.size() == 1) {
+    if (auto learned = learn_epoch(text_of(*rest[0])); !learned) return failed(std::move(learned.error()));
     return all_alike(changes.size(), CommitOutcome::kConflict);
   }
-  if (verdict == "falls" && answer.elements == 3) {
-    const auto at = static_cast<std::size_t>(answer.element[1]->integer - 1);
-    const auto newest = number_of(text_of(*answer.element[2]));
+  if (verdict == "falls" && rest.size() == 2) {
+    const auto at = static_cast<std::size_t>(rest[0]->integer - 1);
+    const auto newest = number_of(text_of(*rest[1]));
     if (at >= changes.size() || !newest) return failed(foreign("history"));
     auto rises = check_history_rises(changes[at], *newest);
     if (rises) return failed(foreign(changes[at].key));
     return std::unexpected(std::move(rises.error()));
   }
-  if (verdict == "denied" && answer.elements == 2) {
-    Error error = redis_error(text_of(*answer.element[1]), route_->where());
+  if (verdict == "denied" && rest.size() == 1) {
+    Error error = redis_error(text_of(*rest[0]), route_->where());
     if (error.reason == "STORE_READ_ONLY") route_->forget_master();
     return failed(std::move(error));
   }
-  if (verdict != "done" || answer.elements != changes.size() + 1)
-    return all_alike(changes.size(), CommitOutcome::kUnknown);
+  if (verdict != "done" || rest.size() != changes.size()) return all_alike(changes.size(), CommitOutcome::kUnknown);
   bool any = false;
   for (std::size_t i = 0; i < changes.size(); ++i) {
-    const auto counter = number_of(text_of(*answer.element[i + 1]));
+    const auto counter = number_of(text_of(*rest[i]));
     results[i].outcome = counter ? CommitOutcome::kCommitted : CommitOutcome::kConflict;
-    if (counter) results[i].version.counter = *counter;
-    if (!counter) results[i].version = {};
     any = any || counter;
+    if (counter) {
+      results[i].version.counter = *counter;
+      continue;
+    }
+    results[i].version = {};
+    if (rest[i]->type == REDIS_REPLY_ARRAY && rest[i]->elements == 2) results[i].held = loaded_of(*rest[i]);
   }
   if (any && route_->url().wait_replicas > 0) {
     unconfirmed_ = true;

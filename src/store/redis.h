@@ -6,8 +6,9 @@
 // Redis acknowledged may be lost in a failover; the fence in the target carries safety then, and lineage() tells the
 // engine to suspect it.
 //
-// A commit whose connection breaks or falls silent is kUnknown. A commit that meets another epoch than it was made
-// for (FLUSHALL) is a conflict of every change: load, and look. Every call ends within the URL's timeout.
+// Time is the server's, and every answer brings it: see server_clock.h. A commit whose connection breaks or falls
+// silent is kUnknown. A commit that meets another epoch than it was made for (FLUSHALL) is a conflict of every change:
+// load, and look. Every call ends within the URL's timeout.
 #pragma once
 
 #include <atomic>
@@ -17,6 +18,7 @@
 
 #include "store/redis_hints.h"
 #include "store/redis_route.h"
+#include "store/server_clock.h"
 #include "store/store.h"
 
 namespace syzygy {
@@ -55,7 +57,9 @@ class RedisStore final : public Store {
   Result<std::vector<StoreFinding>> check_server();
   Result<void> check_permissions();
   Result<Replies> read(std::span<const RedisCommand> commands);
-  Result<void> learn_epoch(const redisReply& value);
+  Result<void> learn_epoch(std::string_view value);
+  Result<Instant> learn_time(const redisReply& seconds, const redisReply& micros, Duration sent);
+  Result<Instant> learn(const redisReply& time, const redisReply& epoch, Duration sent);
   std::expected<RedisReply, RedisRoute::Failed> run(const char* script, std::span<const std::string> keys,
                                                     std::span<const std::string_view> arguments, bool repeatable);
   Result<void> confirm_replicas();
@@ -65,6 +69,7 @@ class RedisStore final : public Store {
   const std::unique_ptr<RedisRoute> route_;
   std::vector<StoreFinding> findings_;  // of when it was opened
 
+  ServerClock clock_;
   mutable std::mutex epoch_mutex_;
   std::string epoch_;
   std::atomic<bool> unconfirmed_ = false;  // some commit has not reached wait_replicas replicas, as far as is known

@@ -12,14 +12,16 @@ namespace syzygy {
 //       id, bytes, floor, "1" to tell others, number of rows, and of each row: revision, bytes.
 // Looks at everything before it writes anything: a script is not rolled back. Its first write tells whether Redis takes
 // writes at all (memory, disk, replica); the record is written last of what belongs to a change.
-//   {"epoch", the value or nil}   another life of the store; nothing was done
-//   {"falls", change, newest}     its history does not rise; nothing was done
-//   {"denied", error}             nothing was done
-//   {"torn", error}               something was done, and something not
-//   {"done", counter or "" ...}   of each change; "": a conflict
+// Answers, each after the server's time (seconds, microseconds):
+//   "epoch", the value or ""      another life of the store; nothing was done
+//   "falls", change, newest       its history does not rise; nothing was done
+//   "denied", error               nothing was done
+//   "torn", error                 something was done, and something not
+//   "done", of each change        its counter; or, as a conflict: {version, bytes}, {} of what is absent or big
 inline constexpr char kRedisCommit[] = R"lua(
+local time = redis.call('TIME')
 local epoch = redis.call('GET', KEYS[1])
-if epoch ~= ARGV[1] then return {'epoch', epoch} end
+if epoch ~= ARGV[1] then return {time[1], time[2], 'epoch', epoch or ''} end
 redis.call('STRLEN', KEYS[2])
 redis.call('ZCARD', KEYS[3])
 
@@ -39,7 +41,7 @@ for i = 1, tonumber(ARGV[4]) do
   c.revision = stored[2] or '0'
   if c.fits then
     redis.call('XLEN', c.history)
-    if c.rows > 0 and not above(ARGV[c.first], c.revision) then return {'falls', i, c.revision} end
+    if c.rows > 0 and not above(ARGV[c.first], c.revision) then return {time[1], time[2], 'falls', i, c.revision} end
   end
   at = c.first + 2 * c.rows
   changes[i] = c
@@ -57,10 +59,14 @@ local function write(...)
   return reply
 end
 
-local done = {'done'}
+local done, told = {time[1], time[2], 'done'}, 0
 for i, c in ipairs(changes) do
-  done[i + 1] = ''
-  if c.fits and not failed then
+  done[i + 3] = {}
+  if not c.fits and not c.absent and told < 8388608 then
+    local held = redis.call('HMGET', c.record, 'version', 'bytes')
+    told = told + #(held[2] or '')
+    if told < 8388608 then done[i + 3] = held end
+  elseif c.fits and not failed then
     local counter = write('INCR', KEYS[2])
     if not failed then
       local text = string.format('%.0f', counter)
@@ -75,20 +81,22 @@ for i, c in ipairs(changes) do
       if c.told and not failed then
         redis.pcall('PUBLISH', ARGV[2], ARGV[3] .. ' ' .. version .. ' ' .. c.key)
       end
-      done[i + 1] = text
+      done[i + 3] = text
     end
   end
 end
-if failed then return {wrote and 'torn' or 'denied', failed} end
+if failed then return {time[1], time[2], wrote and 'torn' or 'denied', failed} end
 return done
 )lua";
 
-// KEYS: index. ARGV: lowest and highest key as ZRANGEBYLEX has them, how many, what a record's key begins with, "1" in
-// a cluster. Gives key, version, key, version ... A record that the index has and this node has not is on its way to
-// another node of the cluster, or was evicted where somebody allowed that.
+// KEYS: epoch, index. ARGV: lowest and highest key as ZRANGEBYLEX has them, how many, what a record's key begins with,
+// "1" in a cluster. Gives the server's time (seconds, microseconds), the epoch's value or "", and then key, version,
+// key, version ... A record that the index has and this node has not is on its way to another node of the cluster, or
+// was evicted where somebody allowed that.
 inline constexpr char kRedisScan[] = R"lua(
-local page = {}
-for _, key in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], ARGV[1], ARGV[2], 'LIMIT', '0', ARGV[3])) do
+local time = redis.call('TIME')
+local page = {time[1], time[2], redis.call('GET', KEYS[1]) or ''}
+for _, key in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], ARGV[1], ARGV[2], 'LIMIT', '0', ARGV[3])) do
   local version = redis.call('HGET', ARGV[4] .. key, 'version')
   if version then
     page[#page + 1] = key
@@ -108,6 +116,7 @@ local function try(...)
   local reply = redis.pcall(...)
   if type(reply) == 'table' and reply.err then errors[#errors + 1] = reply.err end
 end
+try('TIME')
 try('INCR', KEYS[1])
 try('STRLEN', KEYS[1])
 try('HSET', KEYS[2], 'probe', '1')

@@ -73,6 +73,8 @@ enum class CommitOutcome : std::uint8_t {
 struct CommitResult {
   CommitOutcome outcome = CommitOutcome::kUnknown;
   Version version;  // of the record now, where kCommitted
+  // Where kConflict: what the record was then, so that nobody needs to load it. Nullopt: it is absent, or was not told.
+  std::optional<Loaded> held = {};  // NOLINT(readability-redundant-member-init): so that a list may leave it out
 };
 
 struct Listed {
@@ -126,6 +128,10 @@ class Store {
   // took its place, and what was acknowledged may be missing: a suspicion, not a verdict. Empty: there is nothing to
   // suspect.
   [[nodiscard]] virtual std::string lineage() const { return {}; }
+
+  // Why it would refuse a commit at this moment, as far as its last answer told: its server is read-only. Empty:
+  // nothing speaks against one.
+  [[nodiscard]] virtual std::string refuses_writes() const { return {}; }
 
   // What whoever runs this store should know, each a sentence or two; for the log, when the daemon starts.
   [[nodiscard]] virtual std::vector<std::string> warnings() const { return {}; }

@@ -33,6 +33,81 @@ TEST(EngineBarrier, WhoWaitsIsReleasedByTheLastToCome) {
   EXPECT_TRUE(eventually([&] { return w.engine->stats().waiters == 0; }));
 }
 
+// One of several users of a store, which counts what it asks.
+class CountedStore final : public Store {
+ public:
+  explicit CountedStore(const MemoryStore& shared) : below_(shared.another_handle()) {}
+  std::atomic<int> loads = 0;
+  std::atomic<int> commits = 0;
+
+  Result<std::optional<Loaded>> load(const std::string& key) override {
+    ++loads;
+    return below_->load(key);
+  }
+  Result<std::vector<Listed>> scan(std::string_view prefix, std::string_view after, std::size_t limit) override {
+    return below_->scan(prefix, after, limit);
+  }
+  Result<std::vector<HistoryRow>> history(const std::string& key, std::uint64_t after, std::size_t limit) override {
+    return below_->history(key, after, limit);
+  }
+  Result<std::vector<CommitResult>> commit(std::span<const Change> changes) override {
+    ++commits;
+    return below_->commit(changes);
+  }
+  void watch(Hint hint) override { below_->watch(std::move(hint)); }
+  Result<Instant> now() override { return below_->now(); }
+  [[nodiscard]] std::string epoch() const override { return below_->epoch(); }
+  [[nodiscard]] std::string describe() const override { return "counted:"; }
+
+ private:
+  const std::unique_ptr<MemoryStore> below_;
+};
+
+struct Replica {
+  CountedStore store;
+  std::unique_ptr<Engine> engine;
+
+  explicit Replica(const MemoryStore& shared) : store(shared) {
+    Options options = quick_options();
+    options.poll = 1h;  // what one hears of the other is by hints
+    engine = make_engine(store, options);
+    EXPECT_TRUE(engine->start().has_value());
+  }
+};
+
+TEST(EngineBarrier, AConflictTellsWhatWasThereSoThatNobodyLoadsIt) {
+  const MemoryStore shared;
+  Replica one(shared);
+  Replica other(shared);
+  EXPECT_EQ(told(enter(*one.engine, "b", "eu", "e1", 9)), "1 waiting 1/9");
+  EXPECT_EQ(told(enter(*other.engine, "b", "us", "u1", 9)), "1 waiting 2/9");
+  const int loads = one.store.loads;
+  const int commits = one.store.commits;
+  EXPECT_EQ(told(enter(*one.engine, "b", "ap", "a1", 9)), "1 waiting 3/9");
+  EXPECT_EQ(one.store.loads, loads);
+  EXPECT_EQ(one.store.commits, commits + 2);
+  EXPECT_EQ(one.engine->stats().conflicts, 1u);
+}
+
+TEST(EngineBarrier, TheLastToComeFindsItsDaemonPrepared) {
+  const MemoryStore shared;
+  Replica one(shared);
+  Replica other(shared);
+  Replica last(shared);
+  // It has looked at this barrier before, so that only a hint can tell it more.
+  EXPECT_EQ(told(enter(*last.engine, "b", "ap", "a0", 1)), "1 open 1/1*");
+  const auto eu = begin_enter(*one.engine, "b", "eu", "e1", 3, 60s);
+  EXPECT_TRUE(eventually([&] { return one.engine->stats().commands == 1; }));
+  const auto us = begin_enter(*other.engine, "b", "us", "u1", 3, 60s);
+  EXPECT_TRUE(eventually([&] { return other.engine->stats().commands == 1; }));
+  const int commits = last.store.commits;
+  EXPECT_EQ(told(enter(*last.engine, "b", "ap", "a1", 3, 60s)), "2 open 3/3*");
+  EXPECT_EQ(last.store.commits, commits + 1);
+  EXPECT_EQ(last.engine->stats().conflicts, 0u);
+  EXPECT_EQ(told(eu->wait_for(1).front()), "2 open 3/3");
+  EXPECT_EQ(told(us->wait_for(1).front()), "2 open 3/3");
+}
+
 TEST(EngineBarrier, ASeverReleasesThemToo) {
   World w;
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 3, 60s);

@@ -34,6 +34,8 @@ class ScriptedStore final : public Store {
   Result<Instant> now() override { return below_.now(); }
   [[nodiscard]] std::string epoch() const override { return below_.epoch(); }
   [[nodiscard]] std::string describe() const override { return "scripted:"; }
+  std::string read_only;  // set before the engine starts
+  [[nodiscard]] std::string refuses_writes() const override { return read_only; }
 
  private:
   MemoryStore below_{clock.function()};
@@ -66,6 +68,39 @@ class Gate {
   int waiting_ = 0;
   bool open_ = false;
 };
+
+TEST(EngineTrouble, ADaemonWhoseStoreTakesNoWritesIsNotReady) {
+  ScriptedStore store;
+  bool full = false;
+  store.before_commit = [&full](auto) {
+    return full ? std::optional(Error{ErrorCode::kResourceExhausted, "STORE_FULL", "no room left", {}, {}})
+                : std::nullopt;
+  };
+  const auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  EXPECT_TRUE(ask(*engine, "t", join_of("t", "eu", "e1", 3)).has_value());
+  EXPECT_TRUE(engine->health().ready) << engine->health().why;
+
+  full = true;  // the lane is idle: nobody else looks at it
+  const auto refused = ask(*engine, "t", join_of("t", "us", "u1", 3));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "STORE_FULL");
+  EXPECT_FALSE(engine->health().ready);
+  EXPECT_EQ(engine->health().why, "no room left");
+
+  full = false;
+  EXPECT_TRUE(ask(*engine, "t", join_of("t", "ap", "a1", 3)).has_value());
+  EXPECT_TRUE(engine->health().ready) << engine->health().why;
+}
+
+TEST(EngineTrouble, ADaemonWhoseStoreIsReadOnlyIsNotReadyBeforeItWroteAnything) {
+  ScriptedStore store;
+  store.read_only = "the server is a replica";
+  const auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  EXPECT_FALSE(engine->health().ready);
+  EXPECT_EQ(engine->health().why, "the server is a replica");
+}
 
 TEST(ClockWatch, ToleratesDriftAndNoticesSteps) {
   ClockWatch watch;

@@ -83,6 +83,8 @@ Shape draw_shape(std::uint64_t seed) {
     const unsigned rate = 1 + static_cast<unsigned>(random.below(kind.most));
     shape.rate[static_cast<std::size_t>(kind.fault)] = there ? rate : 0;
   }
+  // Not drawn: what came later must not change what the other half of the seeds mean.
+  shape.answers_tell = seed % 2 == 1;
   return shape;
 }
 
@@ -104,6 +106,7 @@ bool apply_changes(Shape& shape, std::string_view changes) {
     if (what == "parties") good = number(value, shape.parties) && shape.parties >= shape.quorum;
     if (what == "deployments") good = number(value, shape.deployments);
     if (what == "lanes") good = value == "1" && ((shape.many_lanes = false), true);
+    if (what == "answers") good = value == "bare" && ((shape.answers_tell = false), true);
     if (what == "hints") good = value == "come" && ((shape.hints_never = false), true);
     if (what == "off") {
       const auto fault = fault_of(value);

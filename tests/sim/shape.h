@@ -68,6 +68,7 @@ struct Shape {
   Ms linger = 120'000;
   bool hints_never = false;  // not even once faults have stopped: the poll alone must do
   bool many_lanes = false;
+  bool answers_tell = false;             // of a store: the time with every answer, and what a commit conflicted with
   std::array<unsigned, kFaults> rate{};  // per mille: of a message, a call, or a look of the chaos
   Ms chaos_every = 1'500;                // how often the chaos looks
   std::vector<std::pair<std::uint64_t, std::uint64_t>> skipped;  // numbers of faults [from, to) that do not happen

@@ -39,6 +39,7 @@ Shrunk shrink(std::uint64_t seed, std::string changes, const std::string& broken
     if (keep("parties=" + std::to_string(n))) break;
   }
   if (drawn.many_lanes) keep("lanes=1");
+  if (drawn.answers_tell) keep("answers=bare");
   if (drawn.hints_never) keep("hints=come");
   for (std::size_t kind = 0; kind < kFaults; ++kind) {
     if (drawn.rate[kind] > 0) keep("off=" + std::string(to_string(static_cast<Fault>(kind))));

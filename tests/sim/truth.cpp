@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/server_clock.h"
+
 namespace syzygy::sim {
 namespace {
 
@@ -34,7 +36,7 @@ CommitResult Truth::commit(const Change& change, const StoreSide* by) {
   const auto found = entries_.find(change.key);
   const bool exists = found != entries_.end();
   const bool expected = exists ? change.expected == found->second.version : !change.expected;
-  if (!expected) return {CommitOutcome::kConflict, {}};
+  if (!expected) return {CommitOutcome::kConflict, {}, held(change.key)};
   std::optional<Entry> before;
   if (exists) before = Entry{found->second.version, found->second.bytes, {}, found->second.last_revision};
   if (auto rises = check_history_rises(change, exists ? found->second.last_revision : 0); !rises) {
@@ -54,6 +56,11 @@ CommitResult Truth::commit(const Change& change, const StoreSide* by) {
     if (side != by) side->hint(change.key, version);
   }
   return {CommitOutcome::kCommitted, version};
+}
+
+std::optional<Loaded> Truth::held(const std::string& key) const {
+  const Entry* entry = world_.shape.answers_tell ? find(key) : nullptr;
+  return entry == nullptr ? std::nullopt : std::optional(Loaded{entry->version, entry->bytes});
 }
 
 // Another user of the store writes the same bytes: the record has another version now.
@@ -80,6 +87,8 @@ StoreSide::~StoreSide() {
 std::string StoreSide::epoch() const { return kEpoch; }
 
 Result<void> StoreSide::arrive() {
+  asked_.reset();
+  asked_at_ = world_.now();
   if (dead_) return unreachable();
   if (truth_.away() || !world_.open(daemon_.node(), kStoreNode)) {
     in_trouble(world_.now() + kGivesUpAfter);
@@ -101,7 +110,14 @@ Result<void> StoreSide::arrive() {
     in_trouble(world_.now());
     return unreachable();
   }
+  asked_ = Reading{truth_.now(), 0};
   return {};
+}
+
+// As store/server_clock.h has it, where there are servers.
+void StoreSide::read_clock() {
+  if (!asked_ || world_.now() - asked_at_ > ServerClock::kRoundTripMax.count()) return;
+  reading_ = Reading{asked_->server, (asked_at_ + world_.now()) / 2};
 }
 
 bool StoreSide::depart() {
@@ -114,6 +130,7 @@ bool StoreSide::depart() {
   }
   if (world_.chance().chance(250)) world_.sleep(world_.chance().between(1, 4));
   blocked_();
+  read_clock();
   return !dead_;
 }
 
@@ -149,6 +166,11 @@ Result<std::vector<HistoryRow>> StoreSide::history(const std::string& key, std::
 }
 
 Result<Instant> StoreSide::now() {
+  if (world_.shape.answers_tell && reading_ && world_.now() - reading_->at < ServerClock::kFresh.count()) {
+    const Instant told = reading_->server + Duration{world_.now() - reading_->at};
+    truth_.latest_ = std::max(truth_.latest_, told);
+    return told;
+  }
   if (auto arrived = arrive(); !arrived) return std::unexpected(std::move(arrived.error()));
   const Instant time = truth_.now();
   truth_.latest_ = std::max(truth_.latest_, time);

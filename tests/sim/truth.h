@@ -46,6 +46,7 @@ class Truth {
   friend class StoreSide;
 
   CommitResult commit(const Change& change, const StoreSide* by);
+  [[nodiscard]] std::optional<Loaded> held(const std::string& key) const;
   bool rewrite(const std::string& key);
 
   World& world_;
@@ -84,6 +85,7 @@ class StoreSide final : public Store {
   Result<void> arrive();
   bool depart();  // false: the answer is lost
   void hint(const std::string& key, const Version& version);
+  void read_clock();
   void in_trouble(Ms until) { trouble_until_ = std::max(trouble_until_, until); }
 
   World& world_;
@@ -92,6 +94,13 @@ class StoreSide final : public Store {
   const std::function<void()> blocked_;
   const std::function<void()> hinted_;
   bool dead_ = false;
+  Ms asked_at_ = 0;  // the call that runs
+  struct Reading {
+    Instant server;
+    Ms at = 0;
+  };
+  std::optional<Reading> asked_;    // of the server's clock, by the call that runs
+  std::optional<Reading> reading_;  // by the last answer that came
   Ms trouble_until_ = 0;
   Hint hint_;
   std::shared_ptr<bool> there_ = std::make_shared<bool>(true);

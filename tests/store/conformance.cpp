@@ -440,6 +440,33 @@ TEST_P(StoreConformance, ManyChangesInOneCommit) {
   EXPECT_EQ(bytes_of(*store_, "k1234"), "1234");
 }
 
+// Nothing need be told; what is told must be what a load would have found.
+TEST_P(StoreConformance, AConflictTellsTheTruthOrNothing) {
+  const Version first = commit_one(*store_, {.key = "a", .bytes = "1"});
+  const std::string all_bytes = std::string("two\0,:\xff", 7) + std::string(1'000, '\n');
+  const Version second = commit_one(*store_, {.key = "a", .expected = first, .bytes = all_bytes});
+  const Version big = commit_one(*store_, {.key = "big", .bytes = std::string(9UZ << 20, 'x')});
+  const std::vector<Change> changes = {{.key = "absent", .expected = first, .bytes = "x"},
+                                       {.key = "a", .expected = first, .bytes = "3"},
+                                       {.key = "big", .expected = first, .bytes = "3"},
+                                       {.key = "new", .bytes = "n"},
+                                       {.key = "b", .expected = second, .bytes = "x"}};
+  const auto results = store_->commit(changes);
+  ASSERT_TRUE(results);
+  for (const std::size_t i : {0UZ, 1UZ, 2UZ, 4UZ}) EXPECT_EQ((*results)[i].outcome, CommitOutcome::kConflict) << i;
+  EXPECT_EQ((*results)[3].outcome, CommitOutcome::kCommitted);
+  for (const std::size_t i : {0UZ, 3UZ, 4UZ}) EXPECT_FALSE((*results)[i].held) << i;
+  if (const auto& held = (*results)[1].held) {
+    EXPECT_EQ(held->version, second);
+    EXPECT_EQ(held->bytes, all_bytes);
+  }
+  if (const auto& held = (*results)[2].held) {
+    EXPECT_EQ(held->version, big);
+    EXPECT_EQ(held->bytes.size(), 9UZ << 20);
+  }
+  if (store_->shared()) EXPECT_TRUE((*results)[1].held) << "its users would have to ask again";
+}
+
 TEST_P(StoreConformance, TimeIsMilliseconds) {
   const auto first = store_->now();
   ASSERT_TRUE(first);

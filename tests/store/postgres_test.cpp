@@ -484,12 +484,20 @@ TEST_F(PostgresServerTest, AServerThatTakesNoWritesIsSaidToBeReadOnly) {
     server_.sql("postgres", std::string("alter system set default_transaction_read_only = ") + value);
     server_.sql("postgres", "select pg_reload_conf()");
   };
+  EXPECT_EQ(store->refuses_writes(), "");
   read_only("on");
-  const Change change{.key = "a", .expected = version, .bytes = "2"};
+  // The sessions hear of the setting a moment later. Each answer tells of it, also to who only reads.
+  EXPECT_TRUE(eventually([&] { return store->load("a") && !store->refuses_writes().empty(); }));
+  EXPECT_THAT(store->refuses_writes(), HasSubstr("primary"));
+  Change change{.key = "a", .expected = version, .bytes = "2"};
   Error error;
-  ASSERT_TRUE(eventually([&] {  // the sessions hear of the setting a moment later
+  ASSERT_TRUE(eventually([&] {
     const auto results = store->commit({&change, 1});
-    if (!results) error = results.error();
+    if (!results) {
+      error = results.error();
+    } else if (results->front().outcome == CommitOutcome::kCommitted) {
+      change.expected = results->front().version;
+    }
     return !results;
   }));
   EXPECT_TRUE(error.reason == "STORE_READ_ONLY" || error.reason == "STORE_UNREACHABLE") << error.reason;
@@ -501,6 +509,7 @@ TEST_F(PostgresServerTest, AServerThatTakesNoWritesIsSaidToBeReadOnly) {
   server_.sql("postgres", "alter system reset default_transaction_read_only");
   server_.sql("postgres", "select pg_reload_conf()");
   EXPECT_TRUE(eventually([&] { return increment(*store, "counter").has_value(); }));
+  EXPECT_EQ(store->refuses_writes(), "");
 }
 
 TEST_F(PostgresServerTest, AFailoverLosesNothingThatASynchronousStandbyHas) {
