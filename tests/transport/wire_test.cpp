@@ -447,51 +447,119 @@ TEST(Json, AnythingElseIsRefusedWithoutAFuss) {
   }
 }
 
-TEST(UpdateCache, OneSerialisationForAll) {
-  UpdateCache cache(UpdateCache::Form::kBinary);
-  engine::Update update;
-  update.state = std::make_shared<const engine::TargetState>(example());
-  update.events = std::make_shared<const std::vector<round::Event>>(
-      std::vector{event_of(Revision(12), round::EventKind::kStepProgress)});
-  const auto first = cache.encode(update);
-  EXPECT_EQ(cache.encode(update).get(), first.get());
-  v1::WatchTargetResponse message;
-  ASSERT_TRUE(message.ParseFromString(*first));
-  EXPECT_EQ(message.target().name(), "orders");
-  EXPECT_EQ(message.events_size(), 1);
-  EXPECT_FALSE(message.gap());
-
-  engine::Update gap = update;
-  gap.events = nullptr;
-  gap.gap = true;
-  ASSERT_TRUE(message.ParseFromString(*cache.encode(gap)));
-  EXPECT_TRUE(message.gap());
-  EXPECT_EQ(message.events_size(), 0);
+engine::Update update_of(std::uint64_t revision, std::size_t events = 1) {
+  engine::TargetState state = example();
+  state.record.revision = Revision(revision);
+  std::vector<round::Event> list;
+  for (std::size_t i = events; i-- > 0;) {
+    list.push_back(event_of(Revision(revision - i), round::EventKind::kStepProgress));
+  }
+  return {std::make_shared<const engine::TargetState>(std::move(state)),
+          std::make_shared<const std::vector<round::Event>>(std::move(list)), false};
 }
 
-TEST(UpdateCache, EventsThatAreGoneAreNotTakenForNone) {
+std::string joined(const std::vector<Bytes>& pieces) {
+  std::string all;
+  for (const Bytes& piece : pieces) all += *piece;
+  return all;
+}
+
+TEST(Backlog, WhatComesWhileOneWaitsIsToldWithIt) {
+  Backlog backlog;
+  EXPECT_FALSE(backlog.take());
+  std::vector<engine::Update> updates;
+  for (std::uint64_t r = 1; r <= 30; ++r) {
+    updates.push_back(update_of(r));
+    EXPECT_EQ(backlog.put(updates.back()), 0U);
+  }
+  const auto untold = backlog.take();
+  ASSERT_TRUE(untold);
+  EXPECT_FALSE(backlog.take()) << "told";
+  EXPECT_EQ(untold->state, updates.back().state) << "the very object: no copy";
+  EXPECT_FALSE(untold->gap);
+  ASSERT_EQ(untold->events.size(), updates.size());
+  for (std::size_t i = 0; i < updates.size(); ++i) EXPECT_EQ(untold->events[i], updates[i].events);
+}
+
+TEST(Backlog, BeyondItsLimitsOnlyTheNewestStateIsLeftAndSaysSo) {
+  Backlog backlog;
+  for (std::uint64_t r = 1; r <= Backlog::kUpdatesMax; ++r) EXPECT_EQ(backlog.put(update_of(r)), 0U);
+  EXPECT_EQ(backlog.put(update_of(Backlog::kUpdatesMax + 1)), Backlog::kUpdatesMax + 1);
+  const engine::Update after = update_of(Backlog::kUpdatesMax + 2);
+  EXPECT_EQ(backlog.put(after), 0U);
+  auto untold = backlog.take();
+  ASSERT_TRUE(untold);
+  EXPECT_TRUE(untold->gap);
+  EXPECT_EQ(untold->state, after.state);
+  EXPECT_EQ(untold->events, std::vector{after.events});
+
+  EXPECT_EQ(backlog.put(update_of(5'000, 4'000)), 0U) << "one update is told whole, however long";
+  EXPECT_EQ(backlog.put(update_of(5'001)), 2U);
+  untold = backlog.take();
+  ASSERT_TRUE(untold);
+  EXPECT_TRUE(untold->gap);
+  EXPECT_EQ(untold->state->record.revision, Revision(5'001));
+  EXPECT_TRUE(untold->events.empty());
+}
+
+TEST(Backlog, AGapIsKeptUntilItIsTold) {
+  Backlog backlog;
+  engine::Update gap = update_of(7);
+  gap.events = nullptr;
+  gap.gap = true;
+  backlog.put(gap);
+  backlog.put(update_of(8));
+  EXPECT_TRUE(backlog.take()->gap);
+  backlog.put(update_of(9));
+  EXPECT_FALSE(backlog.take()->gap);
+}
+
+TEST(UpdateCache, OneSerialisationOfEachPieceForAll) {
   UpdateCache cache(UpdateCache::Form::kBinary);
-  engine::Update update;
-  update.state = std::make_shared<const engine::TargetState>(example());
-  update.events = std::make_shared<const std::vector<round::Event>>(std::vector{round::Event{}});
-  (void)cache.encode(update);
-  update.events = nullptr;
+  const engine::Update before = update_of(11);
+  const engine::Update now = update_of(13, 2);
+  const auto all = cache.encode({now.state, {before.events, now.events}, false});
+  const auto late = cache.encode({now.state, {now.events}, false});
+  ASSERT_EQ(all.size(), 3U);
+  ASSERT_EQ(late.size(), 2U);
+  EXPECT_EQ(all[0].get(), late[0].get()) << "the state, which is large";
+  EXPECT_EQ(all[2].get(), late[1].get());
+
   v1::WatchTargetResponse message;
-  ASSERT_TRUE(message.ParseFromString(*cache.encode(update)));
+  ASSERT_TRUE(message.ParseFromString(joined(all)));
+  EXPECT_EQ(message.target().name(), "orders");
+  EXPECT_EQ(message.target().revision(), 13U);
+  ASSERT_EQ(message.events_size(), 3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(message.events(i).revision(), 11U + static_cast<unsigned>(i));
+  EXPECT_FALSE(message.gap());
+
+  ASSERT_TRUE(message.ParseFromString(joined(cache.encode({now.state, {}, true}))));
+  EXPECT_TRUE(message.gap());
   EXPECT_EQ(message.events_size(), 0);
+  EXPECT_EQ(message.target().revision(), 13U);
+}
+
+TEST(UpdateCache, InJsonThePiecesAreTheSameMessage) {
+  UpdateCache cache(UpdateCache::Form::kJson);
+  const engine::Update before = update_of(11);
+  const engine::Update now = update_of(13, 2);
+  for (const bool gap : {false, true}) {
+    for (const auto& events : {std::vector<EventsPtr>{}, {now.events}, {before.events, now.events}}) {
+      std::vector<round::Event> list;
+      for (const EventsPtr& some : events) list.insert(list.end(), some->begin(), some->end());
+      const engine::Update whole{now.state, std::make_shared<const std::vector<round::Event>>(list), gap};
+      EXPECT_EQ(joined(cache.encode({now.state, events, gap})), to_json(to_proto(whole)));
+    }
+  }
 }
 
 TEST(UpdateCache, AnAddressThatIsUsedAgainIsAnotherState) {
   UpdateCache cache(UpdateCache::Form::kJson);
   std::string last;
-  for (int i = 0; i < 100; ++i) {
-    engine::TargetState state = example();
-    state.record.revision = Revision(static_cast<std::uint64_t>(i + 1));
-    engine::Update update;
-    update.state = std::make_shared<const engine::TargetState>(std::move(state));
-    const std::string now = *cache.encode(update);
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    const std::string now = joined(cache.encode({update_of(i).state, {}, false}));
     EXPECT_NE(now, last);
-    EXPECT_NE(now.find("\"revision\":\"" + std::to_string(i + 1) + '"'), std::string::npos);
+    EXPECT_NE(now.find("\"revision\":\"" + std::to_string(i) + '"'), std::string::npos);
     last = now;
   }
 }

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "transport/grpc/status.h"
+#include "transport/wire/backlog.h"
 #include "transport/wire/response.h"
+#include "transport/wire/update_cache.h"
 
 namespace syzygy::transport {
 namespace {
@@ -130,38 +132,27 @@ class Stream final : public grpc::ServerWriteReactor<Message>,
   std::shared_ptr<Stream> self_;
 };
 
-// Updates of one target, in order; too many of them become one with a gap.
+// Updates of one target, in order.
 struct TargetQueue {
-  using Item = engine::Update;
-  std::vector<engine::Update> updates;
+  using Item = wire::Untold;
+  wire::Backlog backlog;
 
   void put(const engine::Update& update, std::atomic<std::uint64_t>& gaps) {
-    if (updates.size() >= kQueueMax) {
-      gaps.fetch_add(updates.size(), std::memory_order_relaxed);
-      updates.clear();
-      updates.push_back({.state = update.state, .events = nullptr, .gap = true});
-      return;
-    }
-    updates.push_back(update);
+    gaps.fetch_add(backlog.put(update), std::memory_order_relaxed);
   }
 
-  std::optional<Item> take() {
-    if (updates.empty()) {
-      updates.shrink_to_fit();
-      return std::nullopt;
-    }
-    Item next = std::move(updates.front());
-    updates.erase(updates.begin());
-    return next;
-  }
+  std::optional<Item> take() { return backlog.take(); }
 
+  // Shared, not copied: a slice keeps its bytes alive for as long as gRPC needs them.
   static void encode(Context& context, const Item& item, grpc::ByteBuffer* message) {
-    auto* bytes = new std::shared_ptr<const std::string>(context.updates.encode(item));
-    // Shared, not copied: the slice keeps the bytes alive for as long as gRPC needs them.
-    const grpc::Slice slice(
-        const_cast<char*>((*bytes)->data()), (*bytes)->size(),
-        [](void* held) { delete static_cast<std::shared_ptr<const std::string>*>(held); }, bytes);
-    *message = grpc::ByteBuffer(&slice, 1);
+    std::vector<grpc::Slice> slices;
+    for (wire::Bytes& piece : context.updates.encode(item)) {
+      auto* held = new wire::Bytes(std::move(piece));
+      slices.emplace_back(
+          const_cast<char*>((*held)->data()), (*held)->size(),
+          [](void* bytes) { delete static_cast<wire::Bytes*>(bytes); }, held);
+    }
+    *message = grpc::ByteBuffer(slices.data(), slices.size());
   }
 };
 

@@ -38,22 +38,17 @@ std::optional<Seen> parse_event_id(std::string_view id) {
 }
 
 Response StateCache::respond(const engine::TargetStatePtr& state) {
-  // A WatchTargetResponse without events and gap is a GetTargetResponse to the byte; one list for all, since the cache
-  // compares by identity.
-  static const auto kNoEvents = std::make_shared<const std::vector<round::Event>>();
   Response response;
-  response.body = cache_.encode({state, kNoEvents, false});
+  response.body = whole_.of(state, [](const engine::TargetState& shown) {
+    v1::GetTargetResponse message;
+    *message.mutable_target() = wire::to_proto(shown);
+    return wire::to_json(message);
+  });
   return response;
 }
 
 void TargetStream::add(const engine::Update& update) {
-  if (pending_.size() >= kUpdatesPendingMax) {
-    pending_.clear();
-    pending_.push_back({update.state, update.events, true});
-    counters_.gaps.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  pending_.push_back(update);
+  if (backlog_.put(update) > 0) counters_.gaps.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool TargetStream::next(std::vector<Bytes>& pieces) {
@@ -62,10 +57,11 @@ bool TargetStream::next(std::vector<Bytes>& pieces) {
     pieces.push_back(greeting());
     return true;
   }
-  if (pending_.empty()) return false;
-  const engine::Update update = std::move(pending_.front());
-  pending_.pop_front();
-  pieces = {event_head(*update.state), cache_.encode(update), event_end()};
+  const auto untold = backlog_.take();
+  if (!untold) return false;
+  pieces = cache_.encode(*untold);
+  pieces.insert(pieces.begin(), event_head(*untold->state));
+  pieces.push_back(event_end());
   return true;
 }
 

@@ -1,10 +1,10 @@
 // streams.h - what server-sent events say: updates of one target, or summaries of many. One thread, a connection's.
 //
-// An event's id is EPOCH-REVISION: a client that comes back with it as Last-Event-ID goes on from there. A reader that
-// is slower than its target loses the events in between, never the newest state, and is told so (`gap`).
+// An event's id is EPOCH-REVISION: a client that comes back with it as Last-Event-ID goes on from there. What happens
+// while one is on its way is told with the next (backlog.h); a reader that is slower still loses the events in between,
+// never the newest state, and is told so (`gap`).
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,11 +14,10 @@
 #include "engine/engine.h"
 #include "transport/http/counters.h"
 #include "transport/http/exchange.h"
+#include "transport/wire/backlog.h"
 #include "transport/wire/update_cache.h"
 
 namespace syzygy::http {
-
-inline constexpr std::size_t kUpdatesPendingMax = 16;  // of one slow reader; beyond: the newest only, with a gap
 
 struct Seen {
   std::string epoch;
@@ -32,9 +31,10 @@ std::optional<Seen> parse_event_id(std::string_view id);
 class StateCache {
  public:
   Response respond(const engine::TargetStatePtr& state);  // a GetTargetResponse
-  Bytes encode(const engine::Update& update) { return cache_.encode(update); }
+  std::vector<Bytes> encode(const wire::Untold& untold) { return cache_.encode(untold); }
 
  private:
+  wire::Encoded<engine::TargetState> whole_;
   wire::UpdateCache cache_{wire::UpdateCache::Form::kJson};
 };
 
@@ -48,7 +48,7 @@ class TargetStream final : public Stream {
   StateCache& cache_;
   Counters& counters_;
   bool greeted_ = false;
-  std::deque<engine::Update> pending_;
+  wire::Backlog backlog_;
 };
 
 // Holds at most the newest state of each target, however slow its reader is.

@@ -40,12 +40,30 @@ TEST(TargetStream, SaysEachUpdateInOrder) {
   EXPECT_EQ(said(stream), "retry: 2000\n\n");
   EXPECT_EQ(said(stream), "");
   stream.add(update(1));
-  stream.add(update(2));
   const std::string first = said(stream);
   EXPECT_TRUE(first.starts_with("id: e-1-1\ndata: {\"target\":{\"name\":\"orders\"")) << first;
   EXPECT_TRUE(first.ends_with("}\n\n")) << first;
   EXPECT_EQ(std::ranges::count(first, '\n'), 3) << "the data is one line";
+  stream.add(update(2));
   EXPECT_TRUE(said(stream).starts_with("id: e-1-2\n"));
+  EXPECT_EQ(said(stream), "");
+  EXPECT_EQ(counters.gaps.load(), 0U);
+}
+
+TEST(TargetStream, WhatComesWhileOneWaitsIsOneEvent) {
+  StateCache cache;
+  Counters counters;
+  TargetStream stream(cache, counters);
+  said(stream);
+  for (std::uint64_t r = 1; r <= 9; ++r) stream.add(update(r));
+  const std::string only = said(stream);
+  EXPECT_TRUE(only.starts_with("id: e-1-9\n")) << only;
+  std::size_t at = 0;
+  for (const char* revision : {"1", "2", "3", "4", "5", "6", "7", "8", "9"}) {
+    at = only.find("{\"revision\":\"" + std::string(revision) + '"', at);
+    EXPECT_NE(at, std::string::npos) << revision << ": " << only;
+  }
+  EXPECT_EQ(only.find("\"gap\""), std::string::npos) << only;
   EXPECT_EQ(said(stream), "");
   EXPECT_EQ(counters.gaps.load(), 0U);
 }
@@ -55,9 +73,10 @@ TEST(TargetStream, SlowReaderGetsTheNewestAndAGap) {
   Counters counters;
   TargetStream stream(cache, counters);
   said(stream);
-  for (std::uint64_t r = 1; r <= kUpdatesPendingMax + 1; ++r) stream.add(update(r));
+  constexpr std::uint64_t kBeyond = wire::Backlog::kUpdatesMax + 1;
+  for (std::uint64_t r = 1; r <= kBeyond; ++r) stream.add(update(r));
   const std::string only = said(stream);
-  EXPECT_TRUE(only.starts_with("id: e-1-" + std::to_string(kUpdatesPendingMax + 1) + "\n")) << only;
+  EXPECT_TRUE(only.starts_with("id: e-1-" + std::to_string(kBeyond) + "\n")) << only;
   EXPECT_NE(only.find("\"gap\":true"), std::string::npos) << only;
   EXPECT_EQ(said(stream), "");
   EXPECT_EQ(counters.gaps.load(), 1U);
