@@ -1,6 +1,8 @@
 """A store that stands still, or takes no writes: what pipelines, /readyz, /metrics and doctor say, and that all goes on afterwards."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import unittest
@@ -29,6 +31,7 @@ class Trouble:
     store: Any
     url: str
     unanswered: str  # what is said of a store that stands still
+    refusing: str  # and of one that takes no writes
 
     def setUp(self) -> None:
         self.make()
@@ -93,7 +96,9 @@ class Trouble:
         self.refuse_writes(True)
         joined = self.join()
         self.assertIn(joined.code, (69, 75), joined.err)
-        self.assertRegex(joined.err, "takes no writes|min-replicas-to-write")
+        self.assertRegex(joined.err, self.refusing)
+        wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
+        self.assertRegex(get(self.daemon, "/readyz")[1], self.refusing)
         self.assertTrue(self.site.runs[f"{PARTIES[0]}-0"].running(), "who waits goes on waiting")
         self.refuse_writes(False)
         self.all_goes_on()
@@ -101,6 +106,7 @@ class Trouble:
 
 class RedisInTrouble(Trouble, unittest.TestCase):
     unanswered = "does not answer"
+    refusing = "min-replicas-to-write"
 
     def make(self) -> None:
         self.store = Redis()
@@ -128,6 +134,7 @@ class RedisInTrouble(Trouble, unittest.TestCase):
 
 class PostgresInTrouble(Trouble, unittest.TestCase):
     unanswered = "cannot be reached"
+    refusing = "takes no writes|The store must be written to"
 
     def make(self) -> None:
         self.store = Postgres()
@@ -142,6 +149,35 @@ class PostgresInTrouble(Trouble, unittest.TestCase):
             connection.execute("SET default_transaction_read_only = off")
             connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}".encode())
             connection.execute("SELECT pg_reload_conf()")
+
+    def test_a_daemon_with_nothing_to_do_says_so_too(self) -> None:
+        idle = Daemon(store=self.store.url + "?schema=another")
+        self.addCleanup(idle.close)
+        self.assertEqual(get(idle, "/readyz")[0], 200)
+        self.refuse_writes(True)
+        wait_until("the idle daemon is not ready", lambda: get(idle, "/readyz")[0] == 503, BOUND)
+        self.assertRegex(get(idle, "/readyz")[1], self.refusing)
+        self.assertIn("syzygy_ready 0", get(idle, "/metrics")[1])
+        self.refuse_writes(False)
+        wait_until("the idle daemon is ready again", lambda: get(idle, "/readyz")[0] == 200, BOUND)
+
+    def test_its_server_comes_back_as_a_replica(self) -> None:
+        """As after a failover in which the address still leads to the old primary: everything can be read, and nothing written."""
+        standby = os.path.join(self.store.data, "standby.signal")
+        self.store.kill()
+        with open(standby, "w", encoding="ascii"):
+            pass
+        os.chmod(standby, 0o644)
+        if os.getuid() == 0:
+            shutil.chown(standby, "postgres", "postgres")
+        self.store.start()
+        wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
+        wait_until("it says why", lambda: re.search(self.refusing, get(self.daemon, "/readyz")[1]), BOUND)
+        joined = self.join()
+        self.assertIn(joined.code, (69, 75), joined.err)
+        with self.store.connect("postgres") as connection:
+            connection.execute("SELECT pg_promote()")
+        self.all_goes_on()
 
     def test_it_is_dropped(self) -> None:
         """A daemon that runs does not make another one in its place; one that starts does, and what waits gathers anew."""

@@ -5,19 +5,23 @@ import os
 import shutil
 import signal
 import subprocess
-from typing import List
+from typing import List, Optional
 
 import psycopg
 
 from .processes import Process, ScratchDirectory, free_port, listens, wait_until
+from .small_disk import SmallDisk
 
 
 class Postgres:
-    """Starts at construction; the superuser is `postgres`, without a password. `env` is added to the server's. close() ends it."""
+    """Starts at construction; the superuser is `postgres`, without a password. `env` is added to the server's. close() ends it.
+    With a `disk` it runs where that is seen, and `all_there` says whether its data lies there, too."""
 
-    def __init__(self, connections: int = 100, **env: str) -> None:
+    def __init__(self, connections: int = 100, disk: Optional[SmallDisk] = None, all_there: bool = False, **env: str) -> None:
+        self._disk = disk
         self._env = [f"{name}={value}" for name, value in env.items()]
         self._directory = ScratchDirectory("postgres")
+        self.data = os.path.join(disk.path if disk and all_there else self._directory.path, "data")
         self._connections = connections
         try:
             self._start()
@@ -26,30 +30,33 @@ class Postgres:
             raise
 
     def _start(self) -> None:
-        self._user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
-        if self._user:
-            shutil.chown(self._directory.path, self._user, self._user)
+        user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
+        if user:
+            shutil.chown(self._directory.path, user, user)
         binaries = _binaries()
-        data = os.path.join(self._directory.path, "data")
-        initdb = [os.path.join(binaries, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        as_user = ["setpriv", f"--reuid={self._user}", f"--regid={self._user}", "--init-groups"] if self._user else []
-        subprocess.run(as_user + initdb, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        initdb = [os.path.join(binaries, "initdb"), "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        if self._disk:
+            initdb.append("--wal-segsize=1")
+        # In this order: only root enters a namespace, and whoever becomes another user is not ended with us any more.
+        as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--pdeathsig", "KILL", "--"] if user else []
+        self._how = [*(self._disk.enter if self._disk else []), *as_user]
+        subprocess.run(self._how + initdb, check=True, stdout=subprocess.DEVNULL, cwd="/")
         for attempt in range(5):  # somebody else may take the port between our finding it and the server's listening
             self.port = free_port()
-            self._process = self._serve(binaries, data)
+            self._process = self._serve(binaries)
             wait_until("PostgreSQL listens or ends", lambda: listens(self.port) or not self._process.running())
             if self._process.running():
                 wait_until("PostgreSQL takes connections", self._answers)
                 return
         raise AssertionError(f"PostgreSQL does not start:\n{self._process.output()}")
 
-    def _serve(self, binaries: str, data: str) -> Process:
+    def _serve(self, binaries: str) -> Process:
         settings: List[str] = []
         for setting in ("fsync=off", "full_page_writes=off", "listen_addresses=127.0.0.1",
                         "unix_socket_directories=", f"port={self.port}", f"max_connections={self._connections}", "shared_buffers=16MB"):  # fmt: skip
             settings += ["-c", setting]
         log = os.path.join(self._directory.path, "log")
-        return Process(["env", *self._env, os.path.join(binaries, "postgres"), "-D", data, *settings], log, user=self._user)
+        return Process([*self._how, "env", *self._env, os.path.join(binaries, "postgres"), "-D", self.data, *settings], log)
 
     def _answers(self) -> bool:
         try:
@@ -79,15 +86,17 @@ class Postgres:
     def pid(self) -> int:
         return self._process.popen.pid
 
+    def running(self) -> bool:
+        return self._process.running()
+
     def kill(self) -> None:
         self._process.stop(signal.SIGKILL)
 
     def start(self) -> None:
         """Again, after it was killed: on its port, with its data."""
-        data = os.path.join(self._directory.path, "data")
 
         def serves() -> bool:
-            self._process = self._serve(_binaries(), data)
+            self._process = self._serve(_binaries())
             wait_until("PostgreSQL listens or ends", lambda: listens(self.port) or not self._process.running())
             return self._process.running()  # else a process of the killed server still holds its memory
 
