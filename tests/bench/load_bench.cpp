@@ -9,8 +9,11 @@
 //   load_bench wait HOST:PORT,... PARTIES EACH
 //     that many parties wait in rounds of EACH that lack one, as `syzygy migrate` does: a connection, a watch and a
 //     heartbeat for every party; prints "ready", waits until killed
+//   load_bench crowd HOST:PORT,... PARTIES
+//     that many parties join one target at once, and each watches it as soon as it has joined: until each has seen all
 #include <grpcpp/alarm.h>
 #include <grpcpp/create_channel.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -185,13 +188,20 @@ class Waiter {
     watch_ = stub_->AsyncWatchTarget(&watch_context_, request, &queue_, &on_watching_);
   }
 
+  // At once: so each hears of all who come after it.
+  void watch_from_the_start() { watches_at_once_ = true; }
+
   [[nodiscard]] bool waits() const { return waits_; }
+  [[nodiscard]] int seen() const { return seen_; }  // of the round's members
+  [[nodiscard]] std::int64_t told() const { return told_; }
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
 
  private:
   void joined(bool /*ok*/) {
     if (!status_.ok()) give_up("a join failed: {}", status_.error_message());
     again_after(joined_.renew_after());
     waits_ = true;
+    if (watches_at_once_) watch();
   }
   void renewed(bool /*ok*/) {
     if (!status_.ok()) give_up("a renewal failed: {}", status_.error_message());
@@ -199,6 +209,11 @@ class Waiter {
   }
   void watching(bool ok) {
     if (!ok) give_up("a watch has ended");
+    if (news_.has_target()) {
+      ++told_;
+      bytes_ += static_cast<std::int64_t>(news_.ByteSizeLong());
+      if (news_.target().rounds_size() > 0) seen_ = news_.target().rounds(0).members_size();
+    }
     watch_->Read(&news_, &on_watching_);
   }
   void again_after(const google::protobuf::Duration& pause) {
@@ -225,26 +240,64 @@ class Waiter {
   std::unique_ptr<grpc::ClientAsyncReader<v1::WatchTargetResponse>> watch_;
   Clock::time_point sent_;
   bool waits_ = false;
+  bool watches_at_once_ = false;
+  int seen_ = 0;
+  std::int64_t told_ = 0;
+  std::int64_t bytes_ = 0;
 };
+
+void turn(grpc::CompletionQueue& queue, Timers& timers, Clock::time_point until) {
+  while (!timers.due.empty() && timers.due.top().first <= Clock::now()) {
+    Waiter* waiter = timers.due.top().second;
+    timers.due.pop();
+    waiter->renew();
+  }
+  if (!timers.due.empty()) until = std::min(until, timers.due.top().first);
+  void* tag = nullptr;
+  bool ok = false;
+  const auto deadline = std::chrono::system_clock::now() + (until - Clock::now());
+  if (queue.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return;
+  const Tag& happened = *static_cast<Tag*>(tag);
+  (happened.waiter->*happened.then)(ok);
+}
+
+// All join one target at the same time, and watch it: until each has seen all.
+int crowd(const std::vector<std::string>& addresses, int parties) {
+  grpc::CompletionQueue queue;
+  Timers timers;
+  std::vector<std::unique_ptr<Waiter>> waiters;
+  for (int i = 0; i < parties; ++i) {
+    const std::string& address = addresses[static_cast<std::size_t>(i) % addresses.size()];
+    waiters.push_back(std::make_unique<Waiter>(address, i, parties, queue, timers));
+    waiters.back()->watch_from_the_start();
+  }
+  const std::int64_t began = now_ns();
+  std::int64_t joined = 0;
+  for (const auto& waiter : waiters) waiter->start();
+  const auto all = [&](auto holds) { return std::ranges::all_of(waiters, holds); };
+  while (!all([&](const auto& waiter) { return waiter->seen() == parties; })) {
+    if (now_ns() - began > 300'000'000'000) give_up("not everybody saw all within five minutes");
+    for (int n = 0; n < 100; ++n) turn(queue, timers, Clock::now() + std::chrono::milliseconds(1));
+    if (joined == 0 && all([](const auto& waiter) { return waiter->waits(); })) joined = now_ns();
+  }
+  const std::int64_t ended = now_ns();
+  std::int64_t bytes = 0;
+  std::int64_t told = 0;
+  for (const auto& waiter : waiters) {
+    bytes += waiter->bytes();
+    told += waiter->told();
+  }
+  fmt::print("{{\"joined_ns\": {}, \"seen_ns\": {}, \"bytes\": {}, \"updates\": {}}}\n", joined - began, ended - began,
+             bytes, told);
+  std::fflush(stdout);
+  ::_exit(0);  // a thousand streams that nobody ends in order
+}
 
 int wait(const std::vector<std::string>& addresses, int parties, int each) {
   grpc::CompletionQueue queue;
   Timers timers;
   std::vector<std::unique_ptr<Waiter>> waiters;
-  const auto turn = [&](Clock::time_point until) {
-    while (!timers.due.empty() && timers.due.top().first <= Clock::now()) {
-      Waiter* waiter = timers.due.top().second;
-      timers.due.pop();
-      waiter->renew();
-    }
-    if (!timers.due.empty()) until = std::min(until, timers.due.top().first);
-    void* tag = nullptr;
-    bool ok = false;
-    const auto deadline = std::chrono::system_clock::now() + (until - Clock::now());
-    if (queue.AsyncNext(&tag, &ok, deadline) != grpc::CompletionQueue::GOT_EVENT) return;
-    const Tag& happened = *static_cast<Tag*>(tag);
-    (happened.waiter->*happened.then)(ok);
-  };
+  const auto turn = [&](Clock::time_point until) { bench::turn(queue, timers, until); };
   // One after another, at a pace at which deployments come: so do their heartbeats.
   constexpr std::chrono::microseconds kApart{2'000};
   for (int i = 0; i < parties; ++i) {
@@ -274,7 +327,8 @@ int main(int argc, char** argv) {
   if (words.size() == 3 && words[0] == "joins") return joins(words[1], std::stoi(words[2]));
   if (words.size() == 4 && words[0] == "rush") return rush(split(words[1]), std::stoi(words[2]), std::stoi(words[3]));
   if (words.size() == 4 && words[0] == "wait") return wait(split(words[1]), std::stoi(words[2]), std::stoi(words[3]));
+  if (words.size() == 3 && words[0] == "crowd") return crowd(split(words[1]), std::stoi(words[2]));
   give_up(
       "usage: load_bench joins HOST:PORT SECONDS | rush HOST:PORT,... PARTIES TARGETS | "
-      "wait HOST:PORT,... PARTIES EACH");
+      "wait HOST:PORT,... PARTIES EACH | crowd HOST:PORT,... PARTIES");
 }

@@ -441,6 +441,19 @@ class Bench:
             self.line(f"{parties} parties of one target wait through three daemons on {kind}: calls of the store",
                       f"{rate:.1f} /s", f"{(renewed[1] - renewed[0]) / wall:.0f} heartbeats /s", "< 10 /s", rate < 10)
 
+    def crowd(self):
+        parties = 300 if self.quick else 999
+        with Daemon(self, "crowd") as daemon:
+            done = subprocess.run([self.program("load_bench"), "crowd", daemon.grpc, str(parties)], env=environment(),
+                                  stdout=subprocess.PIPE, check=False)
+            commits, gaps = daemon.metric("syzygy_commits_total"), daemon.metric("syzygy_grpc_gaps_total")
+        if done.returncode != 0:
+            raise Failed("load_bench failed")
+        result = self.raw["crowd"] = json.loads(done.stdout) | {"commits": commits, "gaps": gaps}
+        self.line(f"{parties} parties join and watch one target at once: until each has seen all", ms(result["seen_ns"]),
+                  f"{result['updates'] / parties:.1f} updates of {result['bytes'] / result['updates'] / 1000:.0f} kB each, "
+                  f"{commits:.0f} commits")
+
     def joins(self):
         with Daemon(self, "joins") as daemon:
             done = subprocess.run([self.program("load_bench"), "joins", daemon.grpc, "1" if self.quick else "5"],
@@ -529,6 +542,7 @@ class Bench:
             "waiters http": lambda: self.waiters("http", 0.5, 12),
             "waiters grpc": lambda: self.waiters("grpc", 1.2, 40),
             "joins": self.joins,
+            "crowd": self.crowd,
             "migrate": self.migrate,
             "lint": self.lint,
             "idle": self.idle,
