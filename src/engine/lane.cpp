@@ -381,6 +381,17 @@ Result<void> Lane::load(Slot& slot, bool hinted) {
   return slot.take(*std::move(loaded), hinted);
 }
 
+// The poll has noted that version already: nobody else will say so again.
+void Lane::look_again(Moved moved) {
+  if (!probe_at_) probe_at_ = steady_now_ + std::min(kProbe, options_.poll);
+  const auto waits = std::ranges::find(moved_, moved.key, &Moved::key);
+  if (waits == moved_.end()) {
+    moved_.push_back(std::move(moved));
+  } else {
+    waits->version = std::move(moved.version);
+  }
+}
+
 // Records that another user of the store moved, or, at the start, all there are.
 void Lane::look_at_moved() {
   std::vector<Moved> moved = std::exchange(moved_, {});
@@ -400,8 +411,8 @@ void Lane::look_at_moved() {
     }
 #endif
     const auto taken = load(*slot, !recovering_);
-    if (!taken && taken.error().code == ErrorCode::kUnavailable) {
-      moved_.push_back(std::move(moved[i]));
+    if (!taken && !slot->frozen()) {  // it could not be read: whoever watches it here still has to hear of it
+      look_again(std::move(moved[i]));
       continue;
     }
     // A record of a newer program must not be worked around; a damaged one freezes its own target only.
@@ -460,7 +471,7 @@ void Lane::work_through() {
         if (auto loaded = load(*slot, false); !loaded && !slot->frozen()) {
           const bool away = loaded.error().code == ErrorCode::kUnavailable;
           refuse(*slot, away ? unavailable() : loaded.error());
-          if (away) put_off(*slot);
+          if (away || !slot->idle()) put_off(*slot);
           continue;
         }
       }

@@ -161,6 +161,7 @@ class Lane final : public LaneSide {
   void touch(Slot& slot);
   void put_to_work(Slot& slot);
   void put_off(Slot& slot);
+  void look_again(Moved moved);
   TargetSlot& target(const std::string& name);
   BarrierSlot& barrier(const std::string& name);
   Slot* slot_of(const std::string& key);

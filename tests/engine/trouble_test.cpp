@@ -320,6 +320,49 @@ TEST(EngineTrouble, NothingThatMovedIsForgottenOverAnOutage) {
   EXPECT_EQ(members(0), 2u);
 }
 
+// A record moved by way of another daemon, and for a while it cannot be read here: the store is there, but says no.
+TEST(EngineTrouble, WhatCannotBeReadForAWhileIsLookedAtAgain) {
+  MemoryStore memory;
+  const auto handle = memory.another_handle();
+  FaultyStore store(*handle);
+  Options options = quick_options();
+  options.poll = 3'600s;
+  options.cache_bytes_max = 1;
+  auto other = make_engine(memory, options);
+  auto engine = make_stepped_engine(store, options, machine_clock());
+  ASSERT_TRUE(other->start().has_value());
+  ASSERT_TRUE(ask(*other, "orders", join_of("orders", "eu", "e1", 3)).has_value());
+  ASSERT_TRUE(engine->start().has_value());
+  engine->turn();
+  const auto heard = inbox<Update>();
+  const auto members = [&] {
+    const auto updates = heard->now();
+    return updates.empty() ? 0 : updates.back().state->record.rounds.front().members.size();
+  };
+  const auto turns_until = [&](auto holds) {
+    return eventually([&] {
+      engine->turn();
+      return holds();
+    });
+  };
+  const auto errors = [&] { return engine->stats().store_errors; };
+  const Error no{ErrorCode::kInternal, "STORE_FAILED", "out of memory", {}, std::nullopt};
+
+  store.fail_loads(no);
+  const auto watching =
+      engine->watch(TargetName{"orders"}, "", Revision{}, [heard](const Update& update) { heard->put(update); });
+  ASSERT_TRUE(turns_until([&] { return errors() > 0; }));
+  store.fail_loads(std::nullopt);
+  ASSERT_TRUE(turns_until([&] { return members() == 1; })) << "a watch that began meanwhile is served";
+
+  store.fail_loads(no);
+  const auto before = errors();
+  ASSERT_TRUE(ask(*other, "orders", join_of("orders", "us", "u1", 3)).has_value());
+  ASSERT_TRUE(turns_until([&] { return errors() > before; }));
+  store.fail_loads(std::nullopt);
+  ASSERT_TRUE(turns_until([&] { return members() == 2; })) << "nor is what moved meanwhile forgotten";
+}
+
 TEST(EngineTrouble, NobodyIsRefusedFromACacheThatAnotherDaemonHasOvertaken) {
   MemoryStore memory;
   const auto handle = memory.another_handle();

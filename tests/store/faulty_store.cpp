@@ -31,6 +31,11 @@ void FaultyStore::set_down(bool down) {
   down_ = down;
 }
 
+void FaultyStore::fail_loads(std::optional<Error> with) {
+  const std::lock_guard lock(mutex_);
+  load_error_ = std::move(with);
+}
+
 void FaultyStore::jump_clock(Duration by) {
   const std::lock_guard lock(mutex_);
   clock_offset_ += by;
@@ -106,6 +111,10 @@ void FaultyStore::land_until(std::uint64_t call) {
 
 Result<std::optional<Loaded>> FaultyStore::load(const std::string& key) {
   if (auto arrived = arrive(); !arrived) return std::unexpected(std::move(arrived.error()));
+  {
+    const std::lock_guard lock(mutex_);
+    if (load_error_) return std::unexpected(*load_error_);
+  }
   auto answer = store_.load(key);
   depart();
   return answer;

@@ -61,9 +61,10 @@ class FaultyStore final : public Store {
   FaultyStore(const FaultyStore&) = delete;
   FaultyStore& operator=(const FaultyStore&) = delete;
 
-  void set_plan(const FaultPlan& plan);  // from here on; the seed starts anew
-  void next_commit(CommitFault fault);   // queued: one for each of the next commits, before any chance
-  void set_down(bool down);              // every call but now() is kUnavailable while true
+  void set_plan(const FaultPlan& plan);        // from here on; the seed starts anew
+  void next_commit(CommitFault fault);         // queued: one for each of the next commits, before any chance
+  void set_down(bool down);                    // every call but now() is kUnavailable while true
+  void fail_loads(std::optional<Error> with);  // every load, until nullopt
   void jump_clock(Duration by);
   void land();           // every late change happens now (or conflicts)
   void release_hints();  // every late hint comes now
@@ -104,6 +105,7 @@ class FaultyStore final : public Store {
   std::mt19937_64 random_;
   std::deque<CommitFault> script_;
   bool down_ = false;
+  std::optional<Error> load_error_;
   std::uint64_t calls_ = 0;
   std::vector<Late> late_;
   Duration clock_offset_{0};
