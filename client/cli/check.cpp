@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/name.h"
+#include "base/shown.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/lint_git.h"
@@ -39,7 +40,7 @@ Problem problem_of(const Error& error) {
     const auto found = error.metadata.find(key);
     return found == error.metadata.end() ? std::string() : found->second;
   };
-  Problem problem{error.reason, of("file").empty() ? of("path") : of("file"), "1", error.message};
+  Problem problem{error.reason, of("file").empty() ? of("path") : of("file"), "1", shown_lines(error.message)};
   if (!of("line").empty() && of("line") != "0") problem.line = of("line");
   return problem;
 }
@@ -51,11 +52,11 @@ void look_at_merged(const BranchFiles& files, const std::string& directory, cons
                     std::vector<Problem>& problems) {
   const auto add = [&](const std::string& name, std::string reason, const std::string& what) {
     if (!is_migration(name)) return;
-    const std::string path = (fs::path(directory) / name).string();
+    const std::string path = shown((fs::path(directory) / name).string());
     problems.push_back({std::move(reason), path, "1",
-                        path + ": this migration is on " + base + " already, and " + what +
-                            ": databases that applied it will never run the new text. Restore it (git checkout " +
-                            base + " -- " + path + "), and write what is to change as a new migration"});
+                        shown(path + ": this migration is on " + base + " already, and " + what +
+                              ": databases that applied it will never run the new text. Restore it (git checkout " +
+                              base + " -- " + path + "), and write what is to change as a new migration")});
   };
   for (const std::string& name : files.changed) add(name, "MERGED_CHANGED", "this branch changes it");
   for (const std::string& name : files.removed) add(name, "MERGED_REMOVED", "this branch removes or renames it");
@@ -70,9 +71,10 @@ Result<Listing> as_merged(const Settings& settings, const BranchFiles& files, Di
     if (files.added.contains(name)) {
       const std::string path = (fs::path(settings.dir) / name).string();
       if (is_migration(name)) {
-        problems.push_back({"MERGED_CHANGED", path, "1",
-                            path + ": " + settings.base + " has got a migration of this name as well; rebase on " +
-                                settings.base + ", and give this one another number"});
+        problems.push_back(
+            {"MERGED_CHANGED", path, "1",
+             shown(path + ": " + settings.base + " has got a migration of this name as well; rebase on " +
+                   settings.base + ", and give this one another number")});
       }
       continue;
     }
@@ -120,7 +122,7 @@ void make_plans(const Settings& settings, const std::vector<Migration>& migratio
 
 std::string joined(const std::vector<std::string>& files) {
   std::string text;
-  for (const std::string& file : files) text += (text.empty() ? "" : ", ") + fs::path(file).filename().string();
+  for (const std::string& file : files) text += (text.empty() ? "" : ", ") + shown(fs::path(file).filename().string());
   return text;
 }
 
@@ -143,7 +145,7 @@ std::string summary(const Settings& settings, const Verdict& verdict) {
                        verdict.problems.size(), verdict.problems.size() == 1 ? "" : "s");
   }
   if (verdict.before.empty() && verdict.after.empty()) {
-    return "no new migrations since " + settings.base + "\n";
+    return "no new migrations since " + shown(settings.base) + "\n";
   }
   return "this branch can ship in one pre-deploy, deploy, post-deploy\n  pre-deploy   " +
          (verdict.before.empty() ? "nothing" : joined(verdict.before)) + "\n  post-deploy  " +

@@ -1,7 +1,9 @@
 #include "client/cli/narrator.h"
 
 #include <cstdio>
+#include <utility>
 
+#include "base/shown.h"
 #include "client/cli/words.h"
 
 namespace syzygy::cli {
@@ -21,7 +23,7 @@ Narrator::Narrator(bool terminal, int columns)
 
 void Narrator::say(const std::string& line) {
   erase();
-  put("syzygy: " + line + "\n");
+  put("syzygy: " + shown_lines(line) + "\n");
   spoke_ = BootClock::now();
   draw();
 }
@@ -29,12 +31,13 @@ void Narrator::say(const std::string& line) {
 void Narrator::warn(const std::string& line) { say("warning: " + line); }
 
 void Narrator::now(const std::string& line) {
-  if (line == line_) return;
-  line_ = line;
+  std::string fit = shown(line);
+  if (fit == line_) return;
+  line_ = std::move(fit);
   if (terminal_) {
     draw();
-  } else if (!line.empty()) {
-    put("syzygy: " + line + "\n");
+  } else if (!line_.empty()) {
+    put("syzygy: " + line_ + "\n");
     spoke_ = BootClock::now();
   }
 }

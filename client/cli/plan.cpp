@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <filesystem>
 
+#include "base/shown.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/lint_git.h"
 #include "client/cli/migrations.h"
@@ -79,23 +80,23 @@ int show_plan(const Context& context, const std::string& where, const MigrationP
                                                     {"not_in_directory", unknown}}));
     return kExitOk;
   }
-  fmt::print("{}{}, stage {}\n", target.empty() ? "" : target + " on ", where, to_string(plan.plan.stage));
+  fmt::print("{}{}, stage {}\n", target.empty() ? "" : target + " on ", shown(where), to_string(plan.plan.stage));
   if (plan.steps.empty()) {
     fmt::print("{}\n", plan.held_back.empty() ? "nothing is pending" : "nothing to run in this stage");
   }
   std::size_t width = 24;
-  const auto shown = [](const PlannedStep& step) {
-    return step.step.id.value + (step.name.empty() ? "" : "_" + step.name);
+  const auto named = [](const PlannedStep& step) {
+    return shown(step.step.id.value + (step.name.empty() ? "" : "_" + step.name));
   };
-  for (const PlannedStep& step : plan.steps) width = std::min<std::size_t>(60, std::max(width, shown(step).size()));
+  for (const PlannedStep& step : plan.steps) width = std::min<std::size_t>(60, std::max(width, named(step).size()));
   for (const PlannedStep& step : plan.steps) {
-    fmt::print("  {:<5} {:<{}} {:<12} {}  {}\n", to_string(step.step.direction), shown(step), width,
+    fmt::print("  {:<5} {:<{}} {:<12} {}  {}\n", to_string(step.step.direction), named(step), width,
                to_string(step.step.stage), step.step.atomic ? "in a transaction     " : "outside a transaction",
-               step.decision.why);
+               shown(step.decision.why));
   }
-  for (const HeldBack& back : plan.held_back) fmt::print("  held back {}: {}\n", back.id.value, back.why);
+  for (const HeldBack& back : plan.held_back) fmt::print("  held back {}: {}\n", shown(back.id.value), shown(back.why));
   for (const StepId& id : plan.not_in_directory)
-    fmt::print("  applied, but not in this directory (an older image?): {}\n", id.value);
+    fmt::print("  applied, but not in this directory (an older image?): {}\n", shown(id.value));
   if (!hash.empty()) fmt::print("plan hash {}\n", hash);
   return kExitOk;
 }

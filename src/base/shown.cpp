@@ -39,4 +39,16 @@ std::string shown(std::string_view text) {
   return out;
 }
 
+std::string shown_lines(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find_first_of("\n\t", begin), text.size());
+    out += shown(text.substr(begin, end - begin));
+    if (end < text.size()) out.push_back(text[end]);
+    begin = end + 1;
+  }
+  return out;
+}
+
 }  // namespace syzygy

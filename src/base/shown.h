@@ -12,4 +12,7 @@ namespace syzygy {
 // byte that is no UTF-8 a question mark.
 std::string shown(std::string_view text);
 
+// The same of each line: line breaks and tabs stay. For what may have several lines, and for a text on a terminal.
+std::string shown_lines(std::string_view text);
+
 }  // namespace syzygy

@@ -30,5 +30,12 @@ TEST(Shown, BytesThatAreNoUtf8AreQuestionMarks) {
   EXPECT_TRUE(is_utf8(shown("\xf0\x9f\x8c")));
 }
 
+TEST(Shown, LinesStayLines) {
+  EXPECT_EQ(shown_lines(""), "");
+  EXPECT_EQ(shown_lines("a\n\tb\x1b[2J\r\n"), "a\n\tb [2J \n");
+  EXPECT_EQ(shown_lines("\n\n"), "\n\n");
+  EXPECT_EQ(shown_lines("caf\xe9\n\u009b"), "caf?\n ");
+}
+
 }  // namespace
 }  // namespace syzygy
