@@ -190,19 +190,52 @@ void add_actor(Flags& flags, Settings& s) {
   flags.text("--actor", s.actor, "Who does this [the user's name]");
 }
 
-// [stages] of syzygy.toml: new_constraint, default, [stages.override] and [stages.fallback].
+std::optional<Stage> stage_of(const toml::node& value) {
+  const auto* text = value.as_string();
+  if (text == nullptr) return std::nullopt;
+  if (text->get() == "pre_deploy") return Stage::kPreDeploy;
+  if (text->get() == "post_deploy") return Stage::kPostDeploy;
+  return std::nullopt;
+}
+
+// [stages.group.NAME]: files, and the stage that they have, or fall back to.
+std::string read_stage_group(const std::string& name, const toml::node& node, StageGroup& group) {
+  const std::string where = "[stages.group." + name + "]";
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return where + " in syzygy.toml is not a table";
+  group.name = name;
+  for (const auto& [key_node, value] : *table) {
+    const std::string key(key_node.str());
+    if (key == "files") {
+      const toml::array* patterns = value.as_array();
+      for (std::size_t i = 0; patterns != nullptr && i < patterns->size(); ++i) {
+        const auto* pattern = patterns->get(i)->as_string();
+        if (pattern != nullptr && !pattern->get().empty()) group.files.push_back(pattern->get());
+      }
+      if (patterns == nullptr || group.files.size() != patterns->size()) {
+        return where + " files in syzygy.toml must be a list of patterns, such as [\"vendor/*\", \"*_river_*.sql\"]";
+      }
+    } else if (key == "override" || key == "fallback") {
+      const auto stage = stage_of(value);
+      if (!stage) return where + " " + key + " in syzygy.toml must be \"pre_deploy\" or \"post_deploy\"";
+      (key == "override" ? group.override_all : group.fallback_all) = *stage;
+    } else {
+      return where + " " + key + " in syzygy.toml is not known; there are files, fallback, override";
+    }
+  }
+  if (group.files.empty()) return where + " in syzygy.toml names no files: files = [\"vendor/*\"]";
+  if (!group.override_all && !group.fallback_all) {
+    return where + " in syzygy.toml gives no stage: fallback = \"pre_deploy\" (or override)";
+  }
+  return {};
+}
+
+// [stages] of syzygy.toml: new_constraint, [stages.override], [stages.fallback] and [stages.group.NAME].
 std::string read_stages(const toml::table& file, StageRules& rules) {
   const toml::node* node = file.get("stages");
   if (node == nullptr) return {};
   const toml::table* stages = node->as_table();
   if (stages == nullptr) return "[stages] in syzygy.toml is not a table";
-  const auto stage_of = [](const toml::node& value) -> std::optional<Stage> {
-    const auto* text = value.as_string();
-    if (text == nullptr) return std::nullopt;
-    if (text->get() == "pre_deploy") return Stage::kPreDeploy;
-    if (text->get() == "post_deploy") return Stage::kPostDeploy;
-    return std::nullopt;
-  };
   const auto wrong = [](const std::string& key) {
     return "[stages] " + key + " in syzygy.toml must be \"pre_deploy\" or \"post_deploy\"";
   };
@@ -224,8 +257,17 @@ std::string read_stages(const toml::table& file, StageRules& rules) {
           (key == "override" ? rules.overrides : rules.fallbacks)[std::string(id.str())] = *stage;
         }
       }
+    } else if (key == "group") {
+      const toml::table* groups = value.as_table();
+      if (groups == nullptr) return "[stages] group in syzygy.toml is not a table; write [stages.group.NAME]";
+      for (const auto& [name, group] : *groups) {
+        if (std::string why = read_stage_group(std::string(name.str()), group, rules.groups.emplace_back());
+            !why.empty()) {
+          return why;
+        }
+      }
     } else {
-      return "[stages] " + key + " in syzygy.toml is not known; there are override, fallback, new_constraint";
+      return "[stages] " + key + " in syzygy.toml is not known; there are override, fallback, group, new_constraint";
     }
   }
   return {};
@@ -662,9 +704,12 @@ Exit codes: 0 it can, 2 it could not be found out (usage, git), 65 it cannot.)")
     app.exit(error, out, err);
     if (asked) return Ends{0, out.str()};
     // What was wrong (perhaps a word with control characters in it), then where to look.
-    std::string text = err.str();
-    const std::size_t hint = std::min(text.rfind("\nRun with "), text.size());
-    return Ends{2, shown(std::string_view(text).substr(0, hint)) + text.substr(hint)};
+    const std::string text = err.str();
+    const std::string wrong = text.substr(0, std::min(text.rfind("\nRun with "), text.find_last_not_of('\n') + 1));
+    for (auto within = app.get_subcommands(); !within.empty(); within = within.front()->get_subcommands()) {
+      chosen += (chosen.empty() ? "" : " ") + within.front()->get_name();
+    }
+    return Ends{2, "syzygy: " + shown(wrong) + help_hint(chosen)};
   }
   const CLI::App* picked = app.get_subcommands().front();
   s.command = picked->get_name();

@@ -1,7 +1,7 @@
 // syzygy lint DIR: reads the directory, chooses what to look at, and prints what the rules say.
-#include <fnmatch.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +18,7 @@
 #include "client/cli/lint_output.h"
 #include "client/cli/migrations.h"
 #include "migration/rules/linter.h"
+#include "migration/source/files.h"
 
 namespace syzygy::cli {
 namespace {
@@ -27,11 +28,7 @@ namespace fs = std::filesystem;
 int refuse(const Context& context, const std::string& why) { return fail(context, kExitUsage, why); }
 
 bool matches(const std::vector<std::string>& globs, const std::string& path) {
-  const std::string name = fs::path(path).filename().string();
-  for (const std::string& glob : globs) {
-    if (::fnmatch(glob.c_str(), path.c_str(), 0) == 0 || ::fnmatch(glob.c_str(), name.c_str(), 0) == 0) return true;
-  }
-  return false;
+  return std::ranges::any_of(globs, [&](const std::string& glob) { return names_file(glob, path); });
 }
 
 std::string canonical(const std::string& path) {

@@ -11,7 +11,9 @@
 namespace syzygy::cli {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 class CommandLine : public testing::Test {
  protected:
@@ -118,6 +120,43 @@ TEST_F(CommandLine, StagesComeFromTheFile) {
   EXPECT_EQ(s.stages.fallback_all, Stage::kPreDeploy);
   file("[stages.override]\n\"0004\" = \"later\"\n");
   EXPECT_THAT(refusal({"migrate"}), HasSubstr("override.0004"));
+}
+
+TEST_F(CommandLine, GroupsOfMigrationsComeFromTheFile) {
+  file(
+      "[stages.group.river]\nfiles = [\"*_river_*.sql\", \"vendor/*\"]\nfallback = \"pre_deploy\"\n"
+      "[stages.group.\"a b\"]\nfiles = [\"x\"]\noverride = \"post_deploy\"\n");
+  const Settings s = settings({"migrate"});
+  ASSERT_EQ(s.stages.groups.size(), 2U);
+  const StageGroup& river = s.stages.groups.back();
+  EXPECT_EQ(river.name, "river");
+  EXPECT_EQ(river.files, (std::vector<std::string>{"*_river_*.sql", "vendor/*"}));
+  EXPECT_EQ(river.fallback_all, Stage::kPreDeploy);
+  EXPECT_FALSE(river.override_all);
+  EXPECT_EQ(s.stages.groups.front().override_all, Stage::kPostDeploy);
+  const std::pair<const char*, const char*> wrong[] = {
+      {"[stages]\ngroup = 1", "write [stages.group.NAME]"},
+      {"[stages.group]\nriver = 1", "[stages.group.river] in syzygy.toml is not a table"},
+      {"[stages.group.river]\nfallback = \"pre_deploy\"", "names no files"},
+      {"[stages.group.river]\nfiles = \"x\"\nfallback = \"pre_deploy\"", "must be a list of patterns"},
+      {"[stages.group.river]\nfiles = [\"x\", 1]\nfallback = \"pre_deploy\"", "must be a list of patterns"},
+      {"[stages.group.river]\nfiles = [\"x\"]", "gives no stage"},
+      {"[stages.group.river]\nfiles = [\"x\"]\nfallback = \"later\"", "must be \"pre_deploy\" or \"post_deploy\""},
+      {"[stages.group.river]\nfiles = [\"x\"]\nfalback = \"later\"", "falback in syzygy.toml is not known"},
+  };
+  for (const auto& [text, says] : wrong) {
+    file(text);
+    EXPECT_THAT(refusal({"migrate"}), HasSubstr(says)) << text;
+  }
+}
+
+TEST_F(CommandLine, WhatIsWrongNamesTheCommandWhoseHelpSaysIt) {
+  EXPECT_EQ(refusal({"plan", "--pre-deplyo"}),
+            "syzygy: The following argument was not expected: --pre-deplyo\nSee: syzygy plan --help\n");
+  EXPECT_THAT(refusal({"history", "accept", "--nope"}), HasSubstr("See: syzygy history accept --help\n"));
+  EXPECT_THAT(refusal({"lint", "--output", "x\x1b[m"}),
+              AllOf(StartsWith("syzygy: --output: x [m not in"), HasSubstr("\nSee: syzygy lint --help\n")));
+  EXPECT_THAT(refusal({}), HasSubstr("See: syzygy --help\n"));
 }
 
 TEST_F(CommandLine, HelpAndVersionAreAskedForAndGoToStandardOutput) {

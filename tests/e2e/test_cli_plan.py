@@ -70,6 +70,22 @@ class PlanTest(CliTest):
         error = self.json(done)["error"]
         self.assertEqual((error["reason"], error["id"], error["line"]), ("STAGE_AMBIGUOUS", "0002", "3"))
 
+    def test_somebody_elses_migrations_have_a_fallback_as_a_group(self) -> None:
+        site = self.site(m0001_users=USERS)
+        os.mkdir(os.path.join(site.dir, "vendor"))
+        for name, text in (("V2__jobs.sql", OTHER + "DROP TABLE old_jobs;"), ("V3__fill.sql", "UPDATE users SET id = 1;")):
+            with open(os.path.join(site.dir, "vendor", name), "w") as file:
+                file.write(text)
+        os.rename(os.path.join(site.dir, "0001_users.sql"), os.path.join(site.dir, "V1__users.sql"))
+        config = os.path.join(site.dir, "..", "groups.toml")
+        self.assertEqual(syzygy("plan", site.dir, "--pre-deploy").code, 65)
+        with open(config, "w") as file:
+            file.write('[stages.group.jobs]\nfiles = ["vendor/*"]\nfallback = "pre_deploy"\n')
+        plan = self.json(syzygy("--config", config, "plan", site.dir, "--pre-deploy", "--output", "json"))
+        self.assertEqual([(step["id"], step["source"]) for step in plan["steps"]],
+                         [("1", "inferred"), ("2", "configured as a fallback"), ("3", "configured as a fallback")])  # fmt: skip
+        self.assertIn("fallback of group jobs", plan["steps"][1]["why"])
+
     def test_a_dependency_through_others_names_both_sides_and_the_ways_out(self) -> None:
         site = self.site(m0001_users=USERS, m0002_drop="ALTER TABLE users RENAME TO people;",
                          m0003_empty="-- syzygy:depends 0002\n", m0004_more="-- syzygy:depends 0003\nCREATE TABLE c (id int);")  # fmt: skip

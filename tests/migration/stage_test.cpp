@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "migration/source/files.h"
 #include "migration/stage/transaction.h"
 
 namespace syzygy {
@@ -145,10 +146,42 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP COLUMN b', 't'); END $$", "ambiguous"},
         Case{"DO $$ BEGIN UPDATE t SET a = 1; END $$", "ambiguous"},
         Case{"DO $$ DECLARE n int; BEGIN n := now_or_never(); END $$", "ambiguous"},
+        Case{"DO $$ BEGIN EXECUTE ('ALTER TABLE t'::text || ' DROP ' || 'COLUMN b'); END $$", "post"},
+        Case{"DO $$ BEGIN EXECUTE 'ALTER TABLE t DROP COLUMN ' || quote_ident('b'); END $$", "ambiguous"},
+        Case{"DO $$ BEGIN EXECUTE 'ALTER TABLE t ADD b int' || 5; END $$", "ambiguous"},
+        Case{"DO $$ DECLARE r record; BEGIN FOR r IN EXECUTE q LOOP ALTER TABLE t ADD b int; END LOOP; END $$",
+             "ambiguous"},
+        Case{"DO $$ DECLARE r record; BEGIN FOR r IN SELECT a FROM x LOOP ALTER TABLE t DROP b; END LOOP; END $$",
+             "post"},
+        Case{"DO $$ BEGIN CASE 1 WHEN 2 THEN NULL; ELSE ALTER TABLE t DROP b; END CASE; END $$", "post"},
+        Case{"DO $$ BEGIN WHILE true LOOP ALTER TABLE t DROP b; END LOOP; END $$", "post"},
+        Case{"DO $$ DECLARE x text; BEGIN FOREACH x IN ARRAY a LOOP ALTER TABLE t DROP b; END LOOP; END $$", "post"},
+        Case{"DO $$ BEGIN PERFORM pg_notify('a', 'b'); ALTER TABLE t ADD b int; END $$", "pre"},
         Case{"DO $x$ BEGIN nonsense here; END $x$", "ambiguous"}, Case{"DO LANGUAGE plperl 'x'", "ambiguous"},
         Case{"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE t DROP b; END $$; SELECT f()",
              "ambiguous"},
         Case{"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER TABLE t ADD b int'; SELECT f()", "pre"},
+        Case{"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER TABLE t DROP b'; SELECT f(); DROP FUNCTION f()",
+             "post"},
+        Case{"CREATE FUNCTION f() RETURNS SETOF int LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY EXECUTE q; END $$; "
+             "SELECT f()",
+             "ambiguous"},
+        Case{"CREATE OR REPLACE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER TABLE t ADD b int'; SELECT f(); "
+             "DROP FUNCTION f()",
+             "ambiguous"},
+        Case{"CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE t DROP b; END $$; CALL p(); "
+             "DROP PROCEDURE p",
+             "post"},
+        Case{"CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE t DROP b; END $$; CALL q()", "ambiguous"},
+        Case{"CREATE FUNCTION f(int, OUT x int) LANGUAGE sql AS 'SELECT 1'; ALTER TABLE t DROP b; DROP FUNCTION f(int)",
+             "post"},
+        Case{"CREATE FUNCTION f(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION f(int)", "ambiguous"},
+        Case{"CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION f(integer)", "pre"},
+        Case{"CREATE TABLE a AS SELECT 1; ALTER TABLE t DROP b; DROP TABLE a", "post"},
+        Case{"CREATE TABLE a AS SELECT 1; ALTER TABLE a RENAME TO c; CREATE TABLE a (); DROP TABLE a; DROP TABLE d",
+             "ambiguous"},
+        Case{"DROP TABLE a; CREATE TABLE a (); DROP TABLE a", "ambiguous"},
+        Case{"CREATE TABLE IF NOT EXISTS a (); ALTER TABLE t DROP b; DROP TABLE a", "ambiguous"},
         Case{"CALL p()", "ambiguous"}, Case{"ALTER TABLE t FROBNICATE", "ambiguous"},
         Case{"CREATE TEMP TABLE t (a int)", "pre"},
         Case{"CREATE TEMP TABLE t (a int); INSERT INTO t VALUES (1); DROP TABLE t; DROP TABLE u", "post"},
@@ -220,6 +253,72 @@ TEST(MigrationStage, FallbackOnlyWhereStatementsDisagreeOrCannotTell) {
   EXPECT_EQ(verdict(Dialect::kPostgres, "DO 'x'", rules), "pre");
   rules.fallbacks["0004"] = Stage::kPostDeploy;
   EXPECT_EQ(verdict(Dialect::kPostgres, kMixed, rules), "post");
+}
+
+StageGroup group(std::string name, std::vector<std::string> files, std::optional<Stage> fallback) {
+  return {std::move(name), std::move(files), std::nullopt, fallback};
+}
+
+TEST(MigrationStage, AGroupOfFilesHasItsOwnFallback) {
+  StageRules rules;
+  rules.fallback_all = Stage::kPreDeploy;
+  rules.groups = {group("river", {"*_y.sql", "*_x.sql"}, Stage::kPostDeploy)};
+  EXPECT_EQ(verdict(Dialect::kPostgres, kMixed, rules), "post");
+  EXPECT_EQ(verdict(Dialect::kPostgres, "UPDATE users SET x = 1", rules), "post");
+  EXPECT_EQ(verdict(Dialect::kPostgres, "CREATE TABLE t ()", rules), "pre");
+  EXPECT_THAT(decide(Dialect::kPostgres, kMixed, rules)->why,
+              AllOf(HasSubstr("fallback of group river"), HasSubstr("where statements disagree")));
+  EXPECT_THAT(decide(Dialect::kPostgres, "UPDATE users SET x = 1", rules)->why, HasSubstr("cannot be told"));
+  rules.groups.front().files = {"vendor/*"};
+  EXPECT_EQ(verdict(Dialect::kPostgres, kMixed, rules), "pre");
+  rules.groups.front().files = {"m/*"};
+  rules.fallbacks["4"] = Stage::kPreDeploy;
+  EXPECT_EQ(verdict(Dialect::kPostgres, kMixed, rules), "pre");
+}
+
+TEST(MigrationStage, AGroupOfFilesCanHaveAStage) {
+  StageRules rules;
+  rules.override_all = Stage::kPreDeploy;
+  rules.groups = {{"river", {"0004_*"}, Stage::kPostDeploy, std::nullopt}};
+  const auto decision = decide(Dialect::kPostgres, "CREATE TABLE t ()", rules);
+  ASSERT_TRUE(decision);
+  EXPECT_EQ(decision->stage, Stage::kPostDeploy);
+  EXPECT_EQ(decision->why, "given in the configuration, group river");
+  rules.overrides["0004"] = Stage::kPreDeploy;
+  EXPECT_EQ(verdict(Dialect::kPostgres, "CREATE TABLE t ()", rules), "pre");
+}
+
+TEST(MigrationStage, TwoGroupsThatDisagreeAreAnError) {
+  StageRules rules;
+  rules.groups = {group("a", {"*"}, Stage::kPostDeploy), group("b", {"0004*"}, Stage::kPostDeploy)};
+  EXPECT_EQ(verdict(Dialect::kPostgres, kMixed, rules), "post");
+  rules.groups.back().fallback_all = Stage::kPreDeploy;
+  const auto decision = decide(Dialect::kPostgres, kMixed, rules);
+  ASSERT_FALSE(decision);
+  EXPECT_EQ(decision.error().reason, "STAGE_GROUPS_DISAGREE");
+  EXPECT_THAT(decision.error().message,
+              AllOf(HasSubstr("m/0004_x.sql"), HasSubstr("[stages.group.a]"), HasSubstr("[stages.group.b]")));
+  EXPECT_EQ(verdict(Dialect::kPostgres, "DROP TABLE t", rules), "post");  // nobody needs it
+}
+
+TEST(MigrationStage, WhatIsSaidOfARepeatableHoldsForEachTextOfIt) {
+  StageRules rules;
+  rules.overrides["R__views"] = Stage::kPostDeploy;
+  const Read it = read(Dialect::kPostgres, "CREATE OR REPLACE VIEW v AS SELECT 1");
+  const auto stage = [&](const char* id) {
+    return decide_stage(StepId{id}, it.script, it.statements, it.meanings, rules)->stage;
+  };
+  EXPECT_EQ(stage("R__views@5d41402abc4b"), Stage::kPostDeploy);
+  EXPECT_EQ(stage("R__views_of_orders@5d41402abc4b"), Stage::kPreDeploy);
+}
+
+TEST(MigrationFiles, APatternMeansAPathOrWhatItEndsWith) {
+  EXPECT_TRUE(names_file("vendor/*", "migrations/vendor/V7__x.sql"));
+  EXPECT_TRUE(names_file("migrations/vendor/*", "migrations/vendor/V7__x.sql"));
+  EXPECT_TRUE(names_file("*_river_*.sql", "migrations/vendor/0007_river_jobs.sql"));
+  EXPECT_TRUE(names_file("V7__x.sql", "V7__x.sql"));
+  EXPECT_FALSE(names_file("vendor/*", "migrations/our_vendor/V7__x.sql"));
+  EXPECT_FALSE(names_file("V7", "migrations/V7__x.sql"));
 }
 
 TEST(MigrationStage, NewConstraintsFollowTheConfiguredHabit) {
@@ -295,6 +394,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"COMMIT WITH NEWER SYNTAX", "TRANSACTION_CONTROL"}, Case{"PREPARE TRANSACTION 'x'", "TRANSACTION_CONTROL"},
         Case{"SAVEPOINT a; SELECT 1; ROLLBACK TO a; RELEASE a", "atomic"},
         Case{"CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END", "atomic"},
+        Case{"DO $$ BEGIN UPDATE t SET a = 1; COMMIT; END $$", "NOT_IN_TRANSACTION"},
+        Case{"DO $$ BEGIN UPDATE t SET a = 1; END $$", "atomic"},
+        Case{"CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$", "atomic"},
         Case{"CREATE INDEX i ON t (a)", "atomic"}, Case{"CREATE INDEX CONCURRENTLY i ON t (a)", "NOT_IN_TRANSACTION"},
         Case{"BEGIN; CREATE INDEX CONCURRENTLY i ON t (a); COMMIT", "NOT_IN_TRANSACTION"},
         Case{"DROP INDEX i", "atomic"}, Case{"DROP INDEX CONCURRENTLY i", "NOT_IN_TRANSACTION"},

@@ -98,7 +98,8 @@ struct Action {
   ObjectName on;     // the table of an index, trigger, policy or rule
   std::string part;  // the column, constraint or enum value of the object
   std::string new_name;
-  std::string type;                                   // of an added or altered column: "varchar(20)", "public.mood"
+  std::string type;  // of an added or altered column: "varchar(20)", "public.mood"; of a function: "(int4,text)", or
+                     // empty where DROP does not say
   ConstraintKind constraint = ConstraintKind::kNone;  // added; of a column or an index: kUnique, kPrimaryKey ...
   bool not_null = false;                              // the added column takes no NULL
   bool fills_itself = false;  // the added column has a value without being named: DEFAULT, identity, serial, generated

@@ -502,9 +502,24 @@ void read_policy(const json::object& node, Meaning& meaning) {
   meaning.actions.push_back(std::move(action));
 }
 
+// What tells functions of one name apart: what they take.
+std::string signature(const std::vector<std::string>& types) {
+  std::string all;
+  for (const std::string& type : types) all += (all.empty() ? "" : ",") + type;
+  return "(" + all + ")";
+}
+
 void read_function(const json::object& node, Meaning& meaning) {
-  meaning.actions.push_back(act(flag(node, "replace") ? ActionKind::kReplace : ActionKind::kCreate,
-                                qualified(list(node, "funcname"), ObjectKind::kFunction)));
+  Action action = act(flag(node, "replace") ? ActionKind::kReplace : ActionKind::kCreate,
+                      qualified(list(node, "funcname"), ObjectKind::kFunction));
+  std::vector<std::string> types;
+  for (const auto& item : list(node, "parameters")) {
+    const auto& parameter = inside(item, "FunctionParameter");
+    const std::string mode = text(parameter, "mode");
+    if (mode != "FUNC_PARAM_OUT" && mode != "FUNC_PARAM_TABLE") types.push_back(type_name(child(parameter, "argType")));
+  }
+  action.type = signature(types);
+  meaning.actions.push_back(std::move(action));
 }
 
 void read_statement(const json::object& statement, Meaning& meaning);
@@ -529,7 +544,11 @@ void read_drop(const json::object& node, Meaning& meaning) {
       action.on = qualified(table, ObjectKind::kTable);
       action.object = {kind, action.on.schema, names.empty() ? std::string() : string_of(names.back())};
     } else if (entry.contains("ObjectWithArgs")) {
-      action.object = qualified(list(child(entry, "ObjectWithArgs"), "objname"), kind);
+      const auto& routine = child(entry, "ObjectWithArgs");
+      action.object = qualified(list(routine, "objname"), kind);
+      std::vector<std::string> types;
+      for (const auto& taken : list(routine, "objargs")) types.push_back(type_name(inside(taken, "TypeName")));
+      if (kind == ObjectKind::kFunction && !flag(routine, "args_unspecified")) action.type = signature(types);
     } else if (entry.contains("TypeName")) {
       action.object = qualified(list(child(entry, "TypeName"), "names"), kind);
     } else if (entry.contains("String")) {
@@ -876,8 +895,9 @@ void read_discard(const json::object& node, Meaning& meaning) {
 }
 
 void opaque(const json::object& node, Meaning& meaning) {
-  std::string name = qualified(list(child(node, "funccall"), "funcname"), ObjectKind::kFunction).name;
-  meaning.actions.push_back(act(ActionKind::kOpaque, {},
+  ObjectName procedure = qualified(list(child(node, "funccall"), "funcname"), ObjectKind::kFunction);
+  const std::string name = procedure.name;
+  meaning.actions.push_back(act(ActionKind::kOpaque, name.empty() ? ObjectName{} : std::move(procedure),
                                 name.empty() ? "runs a block of code, and what it does cannot be told"
                                              : "calls " + name + ", and what it does cannot be told"));
 }
@@ -1052,6 +1072,7 @@ class Body {
   std::vector<ObjectName> names;
   std::string opaque;  // why it cannot be told; empty: it can
   bool frees_session_locks = false;
+  bool ends_transaction = false;  // COMMIT, ROLLBACK
 
   // A list of statements.
   void sql(std::string_view body, std::size_t line = 0) {
@@ -1079,7 +1100,9 @@ class Body {
         const bool call = kind.ends_with("call");
         read(text(child(child(inner, call ? "expr" : "sqlstmt"), "PLpgSQL_expr"), "query"), line);
       } else if (kind == "PLpgSQL_stmt_commit" || kind == "PLpgSQL_stmt_rollback") {
-        hide("a block of code that ends its transaction");
+        ends_transaction = true;
+      } else if (kind == "dynquery") {  // RETURN QUERY EXECUTE, OPEN ... FOR EXECUTE
+        dynamic(text(child(inner, "PLpgSQL_expr"), "query"), line);
       } else if (kind == "PLpgSQL_expr") {
         expression(text(inner, "query"), line);
       } else {
@@ -1098,11 +1121,34 @@ class Body {
   }
 
   void dynamic(const std::string& query, std::size_t line) {
-    Lexer lexer(Dialect::kPostgres, query);
-    const auto first = lexer.next_visible();
-    const auto value = first && !lexer.next_visible() ? string_value(*first) : std::nullopt;
+    json::monotonic_resource pool;
+    const auto tree = parse_postgres("SELECT " + query, &pool);
+    const json::array& targets = tree ? list(child(object_of(*tree), "SelectStmt"), "targetList") : kNone;
+    const auto value =
+        targets.size() == 1 ? constant_text(child(inside(targets.front(), "ResTarget"), "val")) : std::nullopt;
     if (!value) return hide("a block of code that builds its statements (EXECUTE)");
     sql(*value, line);
+  }
+
+  // 'a', 'a'::text, 'a' || 'b'. Its depth is bounded by kParseDepthMax.
+  static std::optional<std::string> constant_text(const json::object& expression) {
+    if (const auto& constant = child(child(expression, "A_Const"), "sval"); !constant.empty()) {
+      return text(constant, "sval");
+    }
+    if (const auto& cast = child(expression, "TypeCast"); !cast.empty()) {
+      const std::string type = type_name(child(cast, "typeName"));
+      return type == "text" || type == "varchar" ? constant_text(child(cast, "arg")) : std::nullopt;
+    }
+    const auto& joined = child(expression, "A_Expr");
+    const json::array& names = list(joined, "name");
+    if (text(joined, "kind") != "AEXPR_OP" || names.size() != 1 || string_of(names.front()) != "||") {
+      return std::nullopt;
+    }
+    auto left = constant_text(child(joined, "lexpr"));
+    const auto right = left ? constant_text(child(joined, "rexpr")) : std::nullopt;
+    if (!right) return std::nullopt;
+    *left += *right;
+    return left;
   }
 
   // A condition, an assigned value, what RAISE shows: only what it calls matters.
@@ -1186,6 +1232,7 @@ void look_into_body(const json::object& tree, std::string_view statement, Meanin
   meaning.actions = std::move(body.actions);
   meaning.names = std::move(body.names);
   meaning.frees_session_locks = body.frees_session_locks;
+  if (body.ends_transaction) refused_in_transaction(meaning, "a DO block that commits or rolls back");
   if (meaning.actions.empty()) meaning.actions.push_back(act(ActionKind::kSelect));
 }
 

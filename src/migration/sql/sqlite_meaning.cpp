@@ -88,8 +88,9 @@ Action read_create(Tokens& tokens) {
                           : tokens.accept("TRIGGER") ? ObjectKind::kTrigger
                                                      : ObjectKind::kNone;
   if (kind == ObjectKind::kNone) return unknown();
-  tokens.accept_all("IF", "NOT", "EXISTS");
+  const bool if_not_exists = tokens.accept_all("IF", "NOT", "EXISTS");
   Action action = act(ActionKind::kCreate, tokens.object(kind));
+  action.if_exists = if_not_exists;
   action.temporary = temporary;
   if (temporary && action.object.schema.empty()) action.object.schema = "temp";
   if (unique) action.constraint = ConstraintKind::kUnique;
@@ -136,7 +137,7 @@ Action read_add_column(Tokens& tokens, ObjectName table) {
           action.fills_itself && tokens.peek().kind != LexemeKind::kOpen && !tokens.peek().text.starts_with("CURRENT");
       if (tokens.take().kind == LexemeKind::kOpen) tokens.skip_parenthesis();
     } else if (tokens.accept("GENERATED") || tokens.accept("AS")) {
-      action.fills_itself = true;
+      action.fills_itself = action.generated = true;
     } else if (tokens.accept("REFERENCES")) {
       action.constraint = ConstraintKind::kForeignKey;
     } else if (tokens.accept("CHECK")) {

@@ -79,11 +79,45 @@ Created::Name Created::name_of(const ObjectName& object) {
   return {relation ? ObjectKind::kTable : object.kind, object.name};
 }
 
+Created::Created(const std::vector<Meaning>& migration) {
+  struct Story {
+    const Action* created = nullptr;
+    bool dropped = false;
+    bool simple = true;  // created once, then dropped once, never moved
+  };
+  std::map<Name, Story> stories;
+  for (const Meaning& meaning : migration) {
+    for (const Action& action : meaning.actions) {
+      if (!action.on.name.empty() || action.object.name.empty()) continue;  // a part of a table that is in use
+      Story& story = stories[name_of(action.object)];
+      const bool renames = action.kind == ActionKind::kRename && action.part.empty();
+      if (renames || action.kind == ActionKind::kSetSchema || action.kind == ActionKind::kReplace) {
+        story.simple = false;
+        if (renames) stories[name_of({action.object.kind, "", action.new_name})].simple = false;
+      } else if (action.kind == ActionKind::kCreate) {
+        story.simple = story.simple && story.created == nullptr && !story.dropped && !action.if_exists;
+        story.created = &action;
+      } else if (action.kind == ActionKind::kDrop) {
+        story.simple = story.simple && story.created != nullptr && !story.dropped &&
+                       story.created->object.schema == action.object.schema &&
+                       (action.type.empty() || story.created->type == action.type);
+        story.dropped = true;
+      }
+    }
+  }
+  for (const auto& [name, story] : stories) {
+    if (story.simple && story.dropped) passing_.emplace(name, story.created->object.schema);
+  }
+}
+
 void Created::note(const Meaning& meaning) {
   for (const Action& action : meaning.actions) {
     const ObjectName& object = action.object;
     const bool defines = action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace;
-    if (defines && object.kind == ObjectKind::kFunction) bodies_[object.name] = action.parts;
+    if (defines && object.kind == ObjectKind::kFunction) {
+      bodies_[object.name] = action.parts;
+      if (action.kind == ActionKind::kCreate) takes_[object.name].insert(action.type);
+    }
     const bool renames = action.kind == ActionKind::kRename && action.part.empty();
     if (action.kind == ActionKind::kCreate) {
       by_name_[name_of(object)][object.schema] = action.temporary ? Answer::kTemporary : Answer::kNew;
@@ -104,6 +138,8 @@ const std::vector<Action>* Created::body_of(const ObjectName& function) const {
 }
 
 Created::Answer Created::find(const ObjectName& object) const {
+  const auto passing = object.name.empty() ? passing_.end() : passing_.find(name_of(object));
+  if (passing != passing_.end() && passing->second == object.schema) return Answer::kTemporary;
   const auto named = by_name_.find(name_of(object));
   if (object.name.empty() || named == by_name_.end()) return Answer::kNo;
   for (const auto& [schema, answer] : named->second) {
@@ -112,9 +148,17 @@ Created::Answer Created::find(const ObjectName& object) const {
   return Answer::kNo;
 }
 
+Created::Answer Created::find(const Action& action) const {
+  if (action.kind == ActionKind::kDrop && action.object.kind == ObjectKind::kFunction && !action.type.empty()) {
+    const auto found = takes_.find(action.object.name);
+    if (found != takes_.end() && !found->second.contains(action.type)) return Answer::kNo;
+  }
+  return find(action.object);
+}
+
 Judgement judge(const Action& action, const Created& created, const StageRules& rules) {
   const ObjectName& object = action.object;
-  const Created::Answer object_is = created.find(object);
+  const Created::Answer object_is = created.find(action);
   const Created::Answer known = object_is != Created::Answer::kNo ? object_is : created.find(action.on);
   switch (action.kind) {
     case ActionKind::kOpaque:
@@ -127,7 +171,7 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
       break;
   }
   // Nobody uses yet what this migration itself creates.
-  if (known == Created::Answer::kTemporary) return neutral("concerns a temporary table");
+  if (known == Created::Answer::kTemporary) return neutral("concerns what is gone afterwards");
   if (known == Created::Answer::kNew) {
     return pre("concerns " + describe(object_is != Created::Answer::kNo ? object : action.on) + ", which is new here");
   }

@@ -2,15 +2,44 @@
 
 #include <algorithm>
 
+#include "migration/source/files.h"
+
 namespace syzygy {
 namespace {
 
-std::optional<Stage> configured(const std::map<std::string, Stage>& exact, const std::optional<Stage>& all,
-                                const StepId& id) {
+struct Configured {
+  std::optional<Stage> stage;
+  std::string by;  // "group river"; empty: the id, or all
+};
+
+// By the id, else by the group that its file is of, else for all. A repeatable migration has an id for each text; what
+// is said of the name before the @ holds for every one.
+Result<Configured> configured(const std::map<std::string, Stage>& exact, std::optional<Stage> StageGroup::* of_group,
+                              const std::optional<Stage>& all, const StepId& id, const Script& script,
+                              const StageRules& rules) {
+  const std::string_view whole = id.value;
   for (const auto& [name, stage] : exact) {
-    if (compare_ids(name, id.value) == 0) return stage;
+    if (compare_ids(name, whole) == 0 || (whole.starts_with("R__") && name == whole.substr(0, whole.find('@')))) {
+      return Configured{stage, ""};
+    }
   }
-  return all;
+  const StageGroup* found = nullptr;
+  for (const StageGroup& group : rules.groups) {
+    const auto names_it = [&](const std::string& pattern) { return names_file(pattern, script.path); };
+    if (!(group.*of_group) || std::ranges::none_of(group.files, names_it)) continue;
+    if (found != nullptr && found->*of_group != group.*of_group) {
+      return failure(ErrorCode::kInvalidArgument, "STAGE_GROUPS_DISAGREE",
+                     script.path + " is of two groups of syzygy.toml, [stages.group." + found->name +
+                         "] and [stages.group." + group.name +
+                         "], which give it different stages; take it out of one of them, or say it of the migration "
+                         "itself ([stages.override] \"" +
+                         id.value + "\" = ...)",
+                     {{"id", id.value}, {"file", script.path}});
+    }
+    found = &group;
+  }
+  if (found == nullptr) return Configured{all, ""};
+  return Configured{found->*of_group, "group " + found->name};
 }
 
 struct Judged {
@@ -47,11 +76,14 @@ Result<StageDecision> decide_stage(const StepId& id, const Script& script, const
     return StageDecision{*script.stage, StageSource::kMarker,
                          "given in " + script.path + ":" + std::to_string(script.stage_line)};
   }
-  if (const auto stage = configured(rules.overrides, rules.override_all, id)) {
-    return StageDecision{*stage, StageSource::kOverride, "given in the configuration"};
+  const auto overridden = configured(rules.overrides, &StageGroup::override_all, rules.override_all, id, script, rules);
+  if (!overridden) return std::unexpected(overridden.error());
+  if (overridden->stage) {
+    return StageDecision{*overridden->stage, StageSource::kOverride,
+                         "given in the configuration" + (overridden->by.empty() ? "" : ", " + overridden->by)};
   }
 
-  Created created;
+  Created created(meanings);
   std::vector<Judged> pre;
   std::vector<Judged> post;
   std::vector<Judged> unclear;
@@ -74,8 +106,13 @@ Result<StageDecision> decide_stage(const StepId& id, const Script& script, const
                          "inferred: " + by.judgement.why + " (" + place(by) + ")"};
   }
   // A fallback settles a disagreement between statements, and what cannot be told.
-  if (const auto stage = configured(rules.fallbacks, rules.fallback_all, id)) {
-    return StageDecision{*stage, StageSource::kFallback, "the configuration's fallback, where statements disagree"};
+  const auto fallback = configured(rules.fallbacks, &StageGroup::fallback_all, rules.fallback_all, id, script, rules);
+  if (!fallback) return std::unexpected(fallback.error());
+  if (fallback->stage) {
+    return StageDecision{*fallback->stage, StageSource::kFallback,
+                         "the configuration's fallback" + (fallback->by.empty() ? "" : " of " + fallback->by) +
+                             (pre.empty() || post.empty() ? ", where it cannot be told from the statements"
+                                                          : ", where statements disagree")};
   }
   // The statements of one side, each with its place.
   const auto all_of = [&](const std::vector<Judged>& side) {

@@ -2,7 +2,8 @@
 //
 // Old code must survive what runs before the deployment; new code must survive what runs after it. A statement is
 // judged by what it does (sql/meaning.h), a migration by: explicit marker, configured override, agreement of its
-// statements, configured fallback; else it is ambiguous, an error that names both sides. Pure: the answer depends on
+// statements, configured fallback; else it is ambiguous, an error that names both sides. What is configured of an id
+// wins over what is of a group of files, and that over what is of all. Pure: the answer depends on
 // the file and the configuration alone, never on what the target has applied. (It must not: the steps left over in a
 // recovery have to equal those that were gathered.) So "a table that is new here" means new in the same migration.
 #pragma once
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,11 +40,20 @@ struct Judgement {
   friend bool operator==(const Judgement&, const Judgement&) = default;
 };
 
+// [stages.group.NAME]: migrations that are told by their files, as those that a library brings along.
+struct StageGroup {
+  std::string name;
+  std::vector<std::string> files;  // patterns, see names_file()
+  std::optional<Stage> override_all;
+  std::optional<Stage> fallback_all;
+};
+
 struct StageRules {
   std::map<std::string, Stage> overrides;     // [stages.override] by id, exact
   std::optional<Stage> override_all;          // for the directory
   std::map<std::string, Stage> fallbacks;     // [stages.fallback] by id, exact; only where statements disagree
   std::optional<Stage> fallback_all;          // for the directory
+  std::vector<StageGroup> groups;             // no two of one name
   Stage new_constraint = Stage::kPostDeploy;  // of a new constraint on a table in use
 };
 
@@ -51,9 +62,15 @@ class Created {
  public:
   enum class Answer : std::uint8_t { kNo, kNew, kTemporary };
 
+  Created() = default;
+  // Of the whole migration: what it creates and drops again is nobody's, as a temporary table is.
+  explicit Created(const std::vector<Meaning>& migration);
+
   void note(const Meaning& meaning);
   // Where only one of two names has a schema, they are taken for the same object.
   [[nodiscard]] Answer find(const ObjectName& object) const;
+  // As find(), of what it acts on: a DROP FUNCTION that says what the function takes means that one.
+  [[nodiscard]] Answer find(const Action& action) const;
   // What the body of that function does, where this migration says it; else nullptr.
   [[nodiscard]] const std::vector<Action>* body_of(const ObjectName& function) const;
 
@@ -63,7 +80,9 @@ class Created {
   static Name name_of(const ObjectName& object);
 
   std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
+  std::map<Name, std::string> passing_;                    // what is dropped again -> schema
   std::map<std::string, std::vector<Action>> bodies_;      // by the function's name
+  std::map<std::string, std::set<std::string>> takes_;     // by the function's name: of each that is new
 };
 
 Judgement judge(const Action& action, const Created& created, const StageRules& rules);
@@ -79,7 +98,8 @@ struct StageDecision {
 };
 
 // REQUIRES: `statements` and `meanings` are those of `script`. Errors (kFailedPrecondition, metadata "id", "file"):
-// reason STAGE_AMBIGUOUS.
+// reason STAGE_AMBIGUOUS, or
+// STAGE_GROUPS_DISAGREE: the file is of two groups that say different stages.
 Result<StageDecision> decide_stage(const StepId& id, const Script& script, const std::vector<Statement>& statements,
                                    const std::vector<Meaning>& meanings, const StageRules& rules);
 
