@@ -26,10 +26,11 @@ constexpr std::string_view kRows =
     "INSERT INTO customers SELECT n, 'c' FROM generate_series(1, 100) n;"
     "INSERT INTO orders (id, number, customer_id, note, feeling, placed_at)"
     " SELECT n, n, n % 100 + 1, 'note ' || n, 'ok', now() FROM generate_series(1, 1000) n;"
+    "UPDATE orders SET state = 'open' WHERE id <= 10;"
     "INSERT INTO keyless SELECT generate_series(1, 1000);"
     "INSERT INTO events_2025 SELECT '2025-06-01', 'x' FROM generate_series(1, 100);"
     "INSERT INTO events_2026 SELECT '2026-06-01', 'x' FROM generate_series(1, 100);"
-    "REFRESH MATERIALIZED VIEW customer_counts;";
+    "REFRESH MATERIALIZED VIEW customer_counts; ANALYZE orders;";
 
 PostgresServer& server() {
   static PostgresServer started({"allow_in_place_tablespaces=on"});
@@ -228,6 +229,35 @@ TEST(Claims, OldCodeBreaks) {
       session.exec("ROLLBACK");
     }
   }
+}
+
+// A question is not true before the example (and what led to it), and true after it; a statement fails, and works.
+TEST(Claims, WhatIsSeenAfterwards) {
+  int asked = 0;
+  for (const Rule* rule : all_rules()) {
+    for (const Example& example : rule->fires) {
+      if (example.seen.empty()) continue;
+      SCOPED_TRACE(std::string(rule->id) + ": " + std::string(example.sql));
+      const bool commits = outside_transaction(example) || example.sql.find("COMMIT") != std::string_view::npos;
+      std::optional<Copy> copy;
+      if (!example.before.empty() || commits) copy.emplace();
+      pqxx::connection connection(server().url(copy ? copy->name() : tables()));
+      pqxx::nontransaction session(connection);
+      const auto is_seen = [&] {
+        const std::string seen(example.seen);
+        return seen.starts_with("SELECT") ? value(session, seen) == "t" : run(session, seen).empty();
+      };
+      if (!outside_transaction(example)) session.exec("BEGIN; SELECT pg_current_xact_id(); SAVEPOINT before");
+      EXPECT_FALSE(is_seen());
+      if (!outside_transaction(example)) session.exec("ROLLBACK TO before");
+      if (!example.before.empty()) session.exec(std::string(example.before));
+      EXPECT_EQ(run(session, std::string(example.sql)), "");
+      EXPECT_TRUE(is_seen());
+      if (!commits) session.exec("ROLLBACK");
+      ++asked;
+    }
+  }
+  EXPECT_GE(asked, 15);
 }
 
 // A near miss of a rule that claims a scan or a rewrite does neither.

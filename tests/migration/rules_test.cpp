@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -113,6 +114,20 @@ TEST(Rules, ThatSayOldCodeBreaksShowHow) {
   }
 }
 
+// What the linter says of itself, of bad taste, or of a file's own ways back is nothing that a server could show.
+TEST(Rules, ThatSayNewCodeBreaksDataIsLostOrItCannotWorkShowHow) {
+  const std::set<std::string_view> of_ours = {"bad-ignore", "not-understood", "stage-ambiguous",
+                                              "unreadable", "unused-ignore",  "no-way-back"};
+  for (const Rule* rule : all_rules()) {
+    const bool shows = rule->group == HazardGroup::kBreaksNewCode || rule->group == HazardGroup::kCannotWork ||
+                       rule->group == HazardGroup::kLosesData;
+    if (!shows || of_ours.contains(rule->id)) continue;
+    EXPECT_TRUE(std::ranges::any_of(rule->fires, [](const Example& example) {
+      return !example.seen.empty() || !example.refused_as.empty();
+    })) << rule->id;
+  }
+}
+
 // --- stages
 // ------------------------------------------------------------------------------------------------------------
 
@@ -193,6 +208,22 @@ TEST(Lint, ALookIntoDoBlocksAndCalledFunctions) {
               Contains("truncate"));
   EXPECT_THAT(lint_text("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'TRUNCATE orders'"),
               Not(Contains("truncate")));
+}
+
+TEST(Lint, ANameIsMeasuredInBytesAsTheServerKeepsIt) {
+  std::string umlauts;
+  for (int i = 0; i < 31; ++i) umlauts += "\xC3\xB6";
+  const std::string a(63, 'a');
+  EXPECT_THAT(lint_text("ALTER TABLE orders ADD COLUMN " + umlauts + " text"), Not(Contains("identifier-too-long")));
+  EXPECT_THAT(lint_text("ALTER TABLE orders ADD COLUMN \"" + umlauts + "\xC3\xB6\" text"),
+              Contains("identifier-too-long"));
+  EXPECT_THAT(lint_text("ALTER TABLE orders ADD CONSTRAINT " + a + "b CHECK (total >= 0) NOT VALID"),
+              Contains("identifier-too-long"));
+  EXPECT_THAT(lint_text("ALTER TABLE orders RENAME COLUMN note TO " + a + "B"), Contains("identifier-too-long"));
+  EXPECT_THAT(lint_text("CREATE TABLE parcels (id bigint, \"" + a + " \" text)"), Contains("identifier-too-long"));
+  EXPECT_THAT(lint_text("ALTER TABLE orders DROP COLUMN " + a + "b"), Not(Contains("identifier-too-long")));
+  EXPECT_THAT(lint_text("ALTER TABLE orders ADD " + a + " text DEFAULT '" + a + "b' -- " + a + "b"),
+              Not(Contains("identifier-too-long")));
 }
 
 TEST(Lint, AnIgnoreHoldsForItsStatementOrItsFile) {

@@ -20,7 +20,7 @@ const Rule kDeleteEverything{
     .triggers = "DELETE without WHERE on a table in use.",
     .why = "Its rows are gone for old and new code, and there is no way back.",
     .safe = "Say which rows: DELETE FROM orders WHERE state = 'void';",
-    .fires = {{.sql = "DELETE FROM orders"}},
+    .fires = {{.sql = "DELETE FROM orders", .seen = "SELECT count(*) = 0 FROM orders"}},
     .silent = {{.sql = "DELETE FROM orders WHERE state = 'void'"},
                {.sql = "CREATE TABLE parcels (id bigint); DELETE FROM parcels"}},
     .check = check,

@@ -20,7 +20,8 @@ const Rule kDropCascade{
     .triggers = "CASCADE on DROP of a table, view, type, function, schema, column or constraint.",
     .why = "It drops whatever depends on the object, named nowhere: views, foreign keys, defaults, columns.",
     .safe = "Drop what depends on it by name first; then RESTRICT, which is the default, tells what was forgotten.",
-    .fires = {{.sql = "DROP TABLE customers CASCADE"}, {.sql = "ALTER TABLE orders DROP COLUMN note CASCADE"}},
+    .fires = {{.sql = "DROP TABLE customers CASCADE", .seen = "SELECT to_regclass('customer_names') IS NULL"},
+              {.sql = "ALTER TABLE orders DROP COLUMN note CASCADE"}},
     .silent = {{.sql = "DROP TABLE customers RESTRICT"}, {.sql = "ALTER TABLE orders DROP COLUMN total"}},
     .check = check,
 };

@@ -32,7 +32,7 @@ const Rule kDropNotNullColumn{
 ALTER TABLE orders ALTER COLUMN number DROP NOT NULL;
 -- post_deploy
 ALTER TABLE orders DROP COLUMN number;)sql",
-    .fires = {{.sql = "ALTER TABLE orders DROP COLUMN number"}},
+    .fires = {{.sql = "ALTER TABLE orders DROP COLUMN number", .seen = "INSERT INTO orders (id) VALUES (1001)"}},
     .silent = {{.sql = "ALTER TABLE orders DROP COLUMN note"},
                {.sql = "ALTER TABLE orders DROP COLUMN number",
                 .before = "ALTER TABLE orders ALTER COLUMN number DROP NOT NULL"},

@@ -24,7 +24,9 @@ const Rule kDroppedData{
     .safe = R"sql(-- where it may be wanted again
 CREATE TABLE orders_note_kept AS SELECT id, note FROM orders WHERE note IS NOT NULL;
 ALTER TABLE orders DROP COLUMN note;)sql",
-    .fires = {{.sql = "ALTER TABLE orders DROP COLUMN note"}, {.sql = "DROP TABLE orders"}},
+    .fires = {{.sql = "ALTER TABLE orders DROP COLUMN note",
+               .seen = "SELECT count(*) = 0 FROM pg_stats WHERE tablename = 'orders' AND attname = 'note'"},
+              {.sql = "DROP TABLE orders", .seen = "SELECT to_regclass('orders') IS NULL"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN note DROP DEFAULT"}, {.sql = "DROP VIEW customer_names"}},
     .check = check,
 };

@@ -33,7 +33,10 @@ const Rule kHiddenInvalidIndex{
 DROP INDEX CONCURRENTLY IF EXISTS orders_total;
 CREATE INDEX CONCURRENTLY orders_total ON orders (total);)sql",
     .fires = {{.sql = R"sql(-- syzygy:no-transaction
-CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_total ON orders (total))sql"}},
+CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_total ON orders (total))sql",
+               .before = R"sql(CREATE INDEX orders_total ON orders (total);
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_total'::regclass  -- as a failed build leaves it)sql",
+               .seen = "SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass('orders_total')"}},
     .silent = {{.sql = R"sql(-- syzygy:no-transaction
 DROP INDEX CONCURRENTLY IF EXISTS orders_total;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_total ON orders (total))sql"},

@@ -309,13 +309,13 @@ class File {
 
   void take(const Rule& rule, const Action& action, std::size_t index) {
     for (auto& entry : found_.take()) {
-      if (action.note == kRebuild && rule.when != When::kAfterDeployment) {
+      if (action.note == kRebuild && rule.when != When::kAfterDeployment && rule.tables != Tables::kAny) {
         entry.safe =
             action.kind == ActionKind::kAddColumn
                 ? "Give the column a DEFAULT in the new table; a later rebuild, in a post_deploy migration, drops it."
                 : "Rebuild the table in a migration of its own, when no old code runs: -- syzygy:stage post_deploy";
       }
-      Finding finding = make(rule, entry.message, std::move(entry.safe));
+      Finding finding = make(rule, entry.message, entry.safe);
       const std::size_t offset = action.kind == ActionKind::kUnknown
                                      ? meanings_[index].stopped_at
                                      : offset_of(options_.dialect, statements_[index].text, action);
@@ -324,7 +324,7 @@ class File {
     }
   }
 
-  [[nodiscard]] Finding make(const Rule& rule, std::string_view message, std::string safe) const {
+  [[nodiscard]] Finding make(const Rule& rule, std::string_view message, std::string_view safe) const {
     Finding finding;
     finding.rule = &rule;
     const auto severity = severities_.find(&rule);
@@ -333,7 +333,7 @@ class File {
     finding.file = migration_.up.path;
     finding.place = {migration_.up.first_line, 1};
     finding.message = shown(message);
-    finding.safe = safe.empty() ? std::string(rule.safe) : std::move(safe);
+    finding.safe = safe.empty() ? std::string(rule.safe) : shown_lines(safe);
     return finding;
   }
 

@@ -34,8 +34,10 @@ const Rule kLoosenConstraint{
         "It is the first half of many a safe change, so this is only a note.",
     .safe =
         "Make sure that whatever reads the column, old and new code alike, survives what can be written from now on.",
-    .fires = {{.sql = "ALTER TABLE orders ALTER COLUMN number DROP NOT NULL"},
-              {.sql = "ALTER TABLE orders DROP CONSTRAINT orders_total_check"}},
+    .fires = {{.sql = "ALTER TABLE orders ALTER COLUMN number DROP NOT NULL",
+               .seen = "INSERT INTO orders (id) VALUES (1001)"},
+              {.sql = "ALTER TABLE orders DROP CONSTRAINT orders_total_check",
+               .seen = "INSERT INTO orders (id, number, total) VALUES (1001, 1001, -1)"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN note SET DEFAULT 'x'"},
                {.sql = "ALTER TABLE orders DROP CONSTRAINT present",
                 .before = R"sql(ALTER TABLE orders ADD CONSTRAINT present CHECK (note IS NOT NULL);

@@ -39,8 +39,9 @@ const Rule kOverwrittenData{
     .safe = R"sql(-- keep what is overwritten until nobody wants it back
 CREATE TABLE orders_state_kept AS SELECT id, state FROM orders WHERE state = 'open';
 UPDATE orders SET state = 'new' WHERE state = 'open';)sql",
-    .fires = {{.sql = "UPDATE orders SET state = 'new' WHERE state = 'open'"},
-              {.sql = "DELETE FROM orders WHERE total = 0"}},
+    .fires = {{.sql = "UPDATE orders SET state = 'new' WHERE state = 'open'",
+               .seen = "SELECT count(*) = 0 FROM orders WHERE state = 'open'"},
+              {.sql = "DELETE FROM orders WHERE total = 0", .seen = "SELECT count(*) = 0 FROM orders WHERE total = 0"}},
     .silent = {{.sql = R"sql(ALTER TABLE orders ADD COLUMN channel text;
 UPDATE orders SET channel = 'web' WHERE id < 10)sql"},
                {.sql = R"sql(UPDATE orders SET state = 'new' WHERE state = 'open';

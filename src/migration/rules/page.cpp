@@ -65,6 +65,11 @@ std::string proof(const Rule& rule, const Example& example) {
   if (!example.breaks.empty()) {
     text += (text.empty() ? "" : "; ") + std::string("then this fails: ") + std::string(example.breaks);
   }
+  if (!example.seen.empty()) {
+    text += text.empty() ? "" : "; ";
+    text += example.seen.starts_with("SELECT") ? "from then on it is true: " : "only then this works: ";
+    text += example.seen;
+  }
   return text;
 }
 

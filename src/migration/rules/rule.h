@@ -66,6 +66,7 @@ struct Example {
   std::string_view breaks = {};      // what code does that works before it and fails after it
   std::optional<Claim> claim = {};   // where it differs from the rule's
   std::string_view refused_as = {};  // the SQLSTATE with which the server refuses it
+  std::string_view seen = {};        // a question whose answer is true only afterwards, or what works only then
 };
 
 // Which tables a rule is about.

@@ -63,6 +63,7 @@ extern const Rule kVolatileDefault;
 extern const Rule kBadIgnore;
 extern const Rule kEnumValueInUse;
 extern const Rule kHiddenInvalidIndex;
+extern const Rule kIdentifierTooLong;
 extern const Rule kNotInTransaction;
 extern const Rule kNotUnderstood;
 extern const Rule kStageAmbiguous;

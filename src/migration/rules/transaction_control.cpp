@@ -37,7 +37,8 @@ const Rule kTransactionControl{
     .safe = "Remove it (each migration is a transaction already), or write -- syzygy:no-transaction.",
     .fires = {{.sql = R"sql(ALTER TABLE orders ADD COLUMN a int;
 COMMIT;
-ALTER TABLE orders ADD COLUMN b int)sql"}},
+ALTER TABLE orders ADD COLUMN b int)sql",
+               .seen = "SELECT pg_current_xact_id_if_assigned() IS NULL"}},
     .silent = {{.sql = R"sql(BEGIN;
 ALTER TABLE orders ADD COLUMN a int;
 COMMIT)sql"},

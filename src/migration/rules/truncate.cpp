@@ -22,7 +22,8 @@ const Rule kTruncate{
         "Its rows are gone for old and new code, it takes an ACCESS EXCLUSIVE lock, and with CASCADE every table that "
         "references it is emptied, too.",
     .safe = "Delete what is meant, in batches: DELETE FROM orders WHERE id BETWEEN 1 AND 10000;",
-    .fires = {{.sql = "TRUNCATE orders"}, {.sql = "TRUNCATE customers CASCADE"}},
+    .fires = {{.sql = "TRUNCATE orders", .seen = "SELECT count(*) = 0 FROM orders"},
+              {.sql = "TRUNCATE customers CASCADE", .seen = "SELECT count(*) = 0 FROM customers"}},
     .silent = {{.sql = "CREATE TABLE parcels (id bigint); TRUNCATE parcels"},
                {.sql = "DELETE FROM orders WHERE id = 1"}},
     .check = check,
