@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/name.h"
+#include "base/shown.h"
 #include "client/cli/commands.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/line_diff.h"
@@ -18,6 +19,7 @@
 #include "migration/rewrite/layout.h"
 #include "migration/rewrite/split.h"
 #include "migration/rewrite/staged_write.h"
+#include "migration/sql/sqlite_replay.h"
 
 namespace syzygy::cli {
 namespace {
@@ -25,6 +27,11 @@ namespace {
 namespace fs = std::filesystem;
 
 int finish(const Context& context) {
+  std::error_code error;
+  if (!fs::is_directory(context.settings.finish, error)) {
+    return fail(context, kExitUsage,
+                context.settings.finish + " is no directory; name the migrations directory that the split was of");
+  }
   const auto moved = finish_staged_write(context.settings.finish);
   if (!moved) return fail(context, kExitPlan, moved.error().message);
   if (moved->empty()) context.narrator.say("no split was interrupted in " + context.settings.finish);
@@ -69,9 +76,34 @@ Result<SplitOptions> options_of(const Settings& settings) {
   return options;
 }
 
+// SQLite's tables before the migration, and what the migration does in effect: the files are replayed.
+Schema sqlite_before(const std::vector<Migration>& migrations, const Migration& migration,
+                     std::vector<Meaning>& effects) {
+  SqliteReplay replay;
+  Schema schema;
+  for (const Migration* one = migrations.data(); one <= &migration; ++one) {
+    if (one == &migration) {
+      for (const SqliteReplay::Table& table : replay.tables()) {
+        KnownTable known;
+        known.name = {ObjectKind::kTable, "", table.name};
+        for (const SqliteReplay::Column& column : table.columns) {
+          known.columns.push_back({column.name, column.type, column.not_null, column.fallback.has_value()});
+        }
+        schema.add(std::move(known));
+      }
+    }
+    const auto statements = split_statements(Dialect::kSqlite, one->up.text, one->up.path, one->up.first_line);
+    if (!statements) continue;  // its own error, whoever applies it
+    std::vector<Meaning> meanings;
+    for (const Statement& statement : *statements) meanings.push_back(read_meaning(Dialect::kSqlite, statement.text));
+    effects = replay.effect(*statements, std::move(meanings));
+  }
+  return schema;
+}
+
 // What is known of the tables before the migration: from the database, else from the migrations before it.
 Result<Schema> schema_before(const Context& context, const std::vector<Migration>& migrations,
-                             const Migration& migration) {
+                             const Migration& migration, std::vector<Meaning>& effects) {
   const Settings& settings = context.settings;
   Schema schema;
   std::vector<StepId> applied;
@@ -97,6 +129,7 @@ Result<Schema> schema_before(const Context& context, const std::vector<Migration
                        "change as a new migration",
                    {{"file", migration.up.path}});
   }
+  if (dialect_of(settings) == Dialect::kSqlite) return sqlite_before(migrations, migration, effects);
   std::size_t number = 0;
   for (const Migration* one = migrations.data(); one != &migration; ++one) {
     if (is_applied(*one)) continue;
@@ -117,7 +150,7 @@ Result<SplitResult> split_asking(const Migration& migration, const Schema& schem
     if (split || split.error().reason != "SPLIT_DEFAULT_NEEDED") return split;
     if (::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) return split;
     const std::string column = split.error().metadata.at("table") + "." + split.error().metadata.at("column");
-    std::cerr << "Until the deployment is through, old code inserts rows without " << column
+    std::cerr << "Until the deployment is through, old code inserts rows without " << shown(column)
               << ".\nWhich default shall they have (an SQL expression; nothing: stop)? " << std::flush;
     std::string answer;
     if (!std::getline(std::cin, answer) || answer.find_first_not_of(" \t") == std::string::npos) return split;
@@ -171,7 +204,7 @@ int run_split(const Context& context) {
                 printable(settings.file, 4096) + " is no migration of the directory " + settings.dir +
                     " as it is read (format " + std::string((*format)->name) + "); give the right --dir or --format");
   }
-  const auto schema = schema_before(context, *migrations, *migration);
+  const auto schema = schema_before(context, *migrations, *migration, options->effects);
   if (!schema) return fail(context, plan_exit_code(schema.error()), schema.error().message);
   const auto split = split_asking(*migration, *schema, *options);
   if (!split) return fail(context, kExitPlan, split.error().message);
@@ -192,8 +225,10 @@ int run_split(const Context& context) {
     return kExitFindings;
   }
   if (settings.diff) {
+    const bool terminal = ::isatty(STDOUT_FILENO) == 1;  // a file or a program gets every byte
     for (const LaidFile& laid : *files) {
-      const std::string text = unified_diff((listing->path / laid.name).string(), laid.was, laid.bytes, laid.replaces);
+      std::string text = unified_diff((listing->path / laid.name).string(), laid.was, laid.bytes, laid.replaces);
+      if (terminal) text = shown_lines(text);
       if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
         return fail(context, kExitUsage, "the difference cannot be written to standard output");
       }

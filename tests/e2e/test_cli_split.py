@@ -7,6 +7,8 @@ import base64
 import glob
 import hashlib
 import os
+import pty
+import sqlite3
 import subprocess
 import unittest
 from typing import Dict, List, NamedTuple, Sequence
@@ -153,6 +155,9 @@ def halves(site: Site) -> List[str]:
 
 
 class SplitCase(CliTest):
+    def file(self, site: Site, name: str = "0002_change.sql") -> str:
+        return os.path.join(site.dir, name)
+
     def split(self, site: Site, *arguments: str, name: str = "0002_change.sql") -> Ended:
         return syzygy("split", os.path.join(site.dir, name), *arguments)
 
@@ -225,6 +230,28 @@ class SplitTest(SplitCase):
         self.assertEqual(checked.code, 1, checked.err)
         self.assertIn("1 pre_deploy, 1 post_deploy", checked.err)
         self.assertEqual(self.texts(site), before)
+
+    def test_what_a_file_holds_never_reaches_a_terminal_as_an_escape(self) -> None:
+        name = '"a\x1b[31m\x9bb"'
+        change = f"ALTER TABLE users ADD COLUMN {name} text NOT NULL;\nALTER TABLE users DROP COLUMN {name[:-1]}c\";\nCREATE INDEX {name} ON users (name);\n"
+        site = self.site(m0001_base=BASE, m0002_change=change)
+        for arguments in (("split", self.file(site)), ("split", self.file(site), "--check", "--default", "''"), ("plan", site.dir), ("lint", site.dir),
+                          ("plan", site.dir, "--pre-deploy"), ("lint", site.dir, "--output", "github")):  # fmt: skip
+            with self.subTest(arguments):
+                done = syzygy(*arguments)
+                self.assertIn("[31m", done.out + done.err)
+                for bad in "\x1b\x9b":
+                    self.assertNotIn(bad, done.out + done.err)
+        self.assertIn("\x1b[31m", self.split(site, "--diff", "--default", "''").out)  # a file gets every byte
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        with os.fdopen(slave, "w") as terminal:
+            done_there = subprocess.run([os.environ["SYZYGY"], "split", self.file(site), "--diff", "--default", "''"], stdout=terminal, stderr=subprocess.DEVNULL, timeout=60)
+        self.assertEqual(done_there.returncode, 0)
+        seen = os.read(master, 65536).decode()
+        self.assertIn("[31m", seen)
+        self.assertNotIn("\x1b", seen)
+        self.assertNotIn("\x9b", seen)
 
     def test_what_needs_no_splitting_is_left_alone(self) -> None:
         for change in ("ALTER TABLE users ADD COLUMN phone text;", "ALTER TABLE users DROP COLUMN note;", "CREATE TABLE other (id int); CREATE INDEX ON other (id);",
@@ -338,7 +365,7 @@ class SplitTest(SplitCase):
 
     def test_bad_input(self) -> None:
         site = self.site(m0001_base=BASE, m0002_change="SELECT 1;")
-        for arguments, says in (((), "file is missing"), (("/nowhere.sql",), "is not there"), ((site.dir,), "is a directory"),
+        for arguments, says in (((), "file is missing"), (("--finish", "/nowhere"), "is no directory"), (("/nowhere.sql",), "is not there"), ((site.dir,), "is a directory"),
                                 ((os.path.join(site.dir, "0002_change.sql"), "--check", "--diff"), "exclude each other"),
                                 ((os.path.join(site.dir, "0002_change.sql"), "--default", "a="), "gives no expression")):  # fmt: skip
             with self.subTest(says):
@@ -416,6 +443,140 @@ class FormatsTest(SplitCase):
         self.assertEqual(self.text(site, "0003_change_post_deploy.down.sql"), "ALTER TABLE users ADD COLUMN note text;\n")
 
 
+SQLITE_BASE = """CREATE TABLE customers (id INTEGER PRIMARY KEY);
+CREATE TABLE users (id INTEGER PRIMARY KEY, name text NOT NULL, email text NOT NULL, age int, note text DEFAULT '-' NOT NULL);
+CREATE INDEX users_note ON users (note);
+INSERT INTO users (name, email, age) VALUES ('u1', 'e1', 1), ('u2', 'e2', 2);
+"""
+REBUILD = """CREATE TABLE new__users ({0});
+INSERT INTO new__users ({1}) SELECT {1} FROM users;
+DROP TABLE users;
+ALTER TABLE new__users RENAME TO users;
+CREATE INDEX users_note ON users (note);
+"""
+SAME = "id INTEGER PRIMARY KEY, name text NOT NULL, email text NOT NULL, "
+OLD_SQLITE = (OLD_INSERT, "SELECT id, name, email, age, note FROM users")
+SQLITE_ROWS = {
+    "add_not_null_without_a_default": Row(
+        "ALTER TABLE users ADD COLUMN phone text NOT NULL;\nDROP INDEX users_note;\n",
+        OLD_SQLITE, ("INSERT INTO users (name, email, phone) VALUES ('new', 'n', '1')", "SELECT phone FROM users"),
+        {"SELECT phone FROM users WHERE name = 'u1'": "it's", "SELECT count(*) FROM sqlite_master WHERE name = 'users_note'": "0"}, ["--default", "phone='it''s'"]),
+    "drop_a_nullable_column": Row(
+        "CREATE TABLE other (id int);\nALTER TABLE users DROP COLUMN age;\n",
+        OLD_SQLITE, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT * FROM other"),
+        {"SELECT count(*) FROM pragma_table_info('users') WHERE name = 'age'": "0"}, back="DROP TABLE other;\nALTER TABLE users ADD COLUMN age int;\n"),
+    "drop_a_not_null_column_with_a_default": Row(
+        "CREATE TABLE other (id int);\nDROP INDEX users_note;\nALTER TABLE users DROP COLUMN note;\n",
+        OLD_SQLITE, ("INSERT INTO users (name, email) VALUES ('new', 'n')",), {"SELECT count(*) FROM pragma_table_info('users') WHERE name = 'note'": "0"}),
+    "a_unique_index": Row(
+        "CREATE TABLE other (id int);\nCREATE UNIQUE INDEX one_email ON users (email);\n",
+        (*OLD_SQLITE, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n' || random())",),
+        {"SELECT count(*) FROM sqlite_master WHERE name = 'one_email'": "1"}, ["--stage", "post_deploy"]),
+    "a_rebuild_for_old_code": Row(
+        "CREATE TABLE other (id int);\nDROP TABLE customers;\n" + REBUILD.format(SAME + "age int, note text DEFAULT '-', level int NOT NULL DEFAULT 3", "id, name, email, age, note"),
+        OLD_SQLITE, ("INSERT INTO users (name, email, note, level) VALUES ('new', 'n', NULL, 4)", "SELECT level FROM users"),
+        {"SELECT level FROM users WHERE name = 'u1'": "3", "SELECT count(*) FROM sqlite_master WHERE name = 'customers'": "0"}),
+    "a_rebuild_for_new_code": Row(
+        "CREATE TABLE other (id int);\n" + REBUILD.format(SAME + "age int CHECK (age > 0), note text DEFAULT '-' NOT NULL REFERENCES customers (id)", "id, name, email, age, note"),
+        (*OLD_SQLITE, "INSERT INTO users (name, email, age) VALUES ('old', 'o', -1)", "DELETE FROM users WHERE age < 0"),
+        ("INSERT INTO users (name, email, age) VALUES ('new', 'n', 1)", "SELECT * FROM other"),
+        {"SELECT sql LIKE '%CHECK%' FROM sqlite_master WHERE name = 'users'": "1", "SELECT count(*) FROM sqlite_master WHERE name = 'users_note'": "1"}),
+}
+
+
+class SqliteTest(SplitCase):
+    """What ALTER TABLE of SQLite can do, proved on one; what takes a rebuild is refused with its recipe, or stays as its author wrote it."""
+
+    def run_all(self, site: Site, what: str, statements: Sequence[str]) -> None:
+        connection = sqlite3.connect(site.path("target.db"))
+        try:
+            for statement in statements:
+                try:
+                    with connection:
+                        connection.execute(statement)
+                except sqlite3.Error as error:
+                    self.fail(f"{what}: {statement}: {error}\n{self.texts(site)}")
+        finally:
+            connection.close()
+
+    def value(self, site: Site, query: str) -> str:
+        connection = sqlite3.connect(site.path("target.db"))
+        try:
+            row = connection.execute(query).fetchone()
+            return str(row[0]) if row else ""
+        finally:
+            connection.close()
+
+    def split(self, site: Site, *arguments: str, name: str = "0002_change.sql") -> Ended:
+        return super().split(site, "--dialect", "sqlite", *arguments, name=name)
+
+    def row(self, row: Row) -> None:
+        site = self.site(m0001_base="-- syzygy:stage pre_deploy\n" + SQLITE_BASE)
+        self.applies(site)
+        site.write(m0002_change=row.change + (f"\n-- syzygy:down\n{row.back}" if row.back else ""))
+        done = self.split(site, *row.arguments)
+        self.assertEqual(done.code, 0, done.err)
+        stages = [self.text(site, name) for name in halves(site)[1:]]
+        counts = (sum("-- syzygy:stage pre_deploy" in text for text in stages), sum("-- syzygy:stage post_deploy" in text for text in stages))
+        self.assertEqual(counts, (row.pre, row.post), self.texts(site))
+        self.applies(site, "--pre-deploy")
+        self.run_all(site, "old code between the halves", row.old)
+        self.run_all(site, "new code between the halves", row.new)
+        self.run_all(site, "old code beside the new one", row.old)
+        self.applies(site)
+        self.run_all(site, "new code after both", row.new)
+        for query, wanted in row.after.items():
+            self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
+        if row.back:
+            self.applies(site, "--revert-to", "0001")
+            self.run_all(site, "old code after the way back", row.old[:2])
+
+    def test_what_needs_no_splitting_is_left_alone(self) -> None:
+        rebuild = REBUILD.format(SAME + "age int CHECK (age > 0), note text DEFAULT '-' NOT NULL", "id, name, email, age, note")
+        for change in ("ALTER TABLE users ADD COLUMN phone text;", "ALTER TABLE users ADD COLUMN level int NOT NULL DEFAULT (-3);", "ALTER TABLE users DROP COLUMN age;",
+                       "CREATE INDEX users_age ON users (age);", "ALTER TABLE users ADD COLUMN twice int GENERATED ALWAYS AS (age * 2) VIRTUAL;", rebuild,
+                       "-- syzygy:no-transaction\nPRAGMA foreign_keys = OFF;\nBEGIN;\n" + rebuild + "COMMIT;\nPRAGMA foreign_keys = ON;\n"):  # fmt: skip
+            with self.subTest(change):
+                site = self.site(m0001_base=SQLITE_BASE, m0002_change=change)
+                done = self.split(site)
+                self.assertEqual(done.code, 0, done.err)
+                self.assertIn("nothing to split", done.err)
+                self.assertEqual(self.text(site, "0002_change.sql"), change)
+
+    def test_what_is_refused_comes_with_its_recipe(self) -> None:
+        both = REBUILD.format(SAME + "age int CHECK (age > 0), note text DEFAULT '-' NOT NULL, level int DEFAULT 1", "id, name, email, age, note")
+        gone = REBUILD.format("id INTEGER PRIMARY KEY, name text NOT NULL, age int, note text DEFAULT '-' NOT NULL", "id, name, age, note")
+        for change, arguments, says in (
+            ("ALTER TABLE users ADD COLUMN phone text NOT NULL;", (), "--default phone="),
+            ("ALTER TABLE users ADD COLUMN phone text NOT NULL;", ("--default", "phone=random()"), "only with a constant"),
+            ("ALTER TABLE users ADD COLUMN at text DEFAULT CURRENT_TIMESTAMP;", (), "UPDATE users SET at = CURRENT_TIMESTAMP WHERE at IS NULL"),
+            ("ALTER TABLE users ADD COLUMN at text DEFAULT (hex(randomblob(8)));", (), "only with a constant"),
+            ("ALTER TABLE users DROP COLUMN email;", (), "NOT NULL without a default"),
+            ("ALTER TABLE users RENAME COLUMN name TO full_name;", ("--bridge-renames",), "expand, contract"),
+            ("ALTER TABLE users RENAME TO people;", (), "keep the name"),
+            ("CREATE UNIQUE INDEX one_email ON users (email);", (), "--stage pre_deploy or --stage post_deploy"),
+            (both, (), "rebuild twice"),
+            (gone, (), "NOT NULL without a default"),
+            ("UPDATE users SET age = 1;", (), "--stage pre_deploy or --stage post_deploy"),
+            ("-- syzygy:no-transaction\nCREATE TABLE other (id int);\nDROP TABLE customers;\n", (), "outside a transaction cannot be taken apart"),
+        ):  # fmt: skip
+            with self.subTest(change):
+                site = self.site(m0001_base=SQLITE_BASE, m0002_change=change)
+                done = self.split(site, *arguments)
+                self.assertEqual(done.code, 65, done.err)
+                self.assertIn("0002_change.sql:", done.err)
+                self.assertIn(says, done.err)
+                self.assertEqual(halves(site), ["0001_base.sql", "0002_change.sql"])
+
+    def test_a_default_that_stays_is_said(self) -> None:
+        site = self.site(m0001_base=SQLITE_BASE, m0002_change="ALTER TABLE users ADD COLUMN phone text NOT NULL;")
+        done = self.split(site, "--default=-1")
+        self.assertEqual(done.code, 0, done.err)
+        self.assertIn("the default -1 of column phone of table users stays", done.err)
+        self.assertIn("ADD COLUMN phone text NOT NULL DEFAULT -1;", self.text(site, "0002_change.sql"))
+        self.assertEqual(halves(site), ["0001_base.sql", "0002_change.sql"])
+
+
 class DocumentedSession(unittest.TestCase):
     def test_the_session_in_the_documentation_is_what_happens(self) -> None:
         with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "split.md")) as file:
@@ -442,6 +603,8 @@ class DocumentedSession(unittest.TestCase):
 def _add_rows() -> None:
     for name, row in ROWS.items():
         setattr(SplitTest, f"test_{name}", lambda self, row=row: self.row(row))
+    for name, row in SQLITE_ROWS.items():
+        setattr(SqliteTest, f"test_{name}", lambda self, row=row: self.row(row))
 
 
 _add_rows()

@@ -75,6 +75,54 @@ TEST(Deparse, NamesThatNeedQuotesGetThem) {
   EXPECT_EQ(as_sql_text("it's"), "'it''s'");
 }
 
+// A name that loses its quotes is another one, or none.
+TEST(Deparse, WhatIsWrittenMeansTheSame) {
+  for (const std::string q : {"\"My Name\"", "\"MyName\"", "\"select\"", "\"a\"\"b\"", "\"\xC3\xA9\"", "plain"}) {
+    for (std::string command : {"DROP CONSTRAINT @",
+                                "VALIDATE CONSTRAINT @",
+                                "ALTER @ SET NOT NULL",
+                                "ALTER @ TYPE @",
+                                "ADD @ @",
+                                "DROP @",
+                                "ADD @ int CONSTRAINT @ CHECK (@ > 0)",
+                                "ADD @ int CONSTRAINT @ REFERENCES @ (@)",
+                                "OWNER TO @",
+                                "CLUSTER ON @",
+                                "REPLICA IDENTITY USING INDEX @",
+                                "SET TABLESPACE @",
+                                "DISABLE TRIGGER @",
+                                "INHERIT @",
+                                "ALTER CONSTRAINT @ DEFERRABLE",
+                                "ALTER @ SET DEFAULT 'x'",
+                                "ALTER @ SET STATISTICS 5",
+                                "ADD CONSTRAINT @ UNIQUE (@)",
+                                "ADD CONSTRAINT @ PRIMARY KEY (@)",
+                                "ADD CONSTRAINT @ UNIQUE USING INDEX @",
+                                "ADD CONSTRAINT @ EXCLUDE USING gist (@ WITH =)",
+                                "ADD CONSTRAINT @ CHECK (@ IN ('a', 'b') OR @ BETWEEN 1 AND 2)",
+                                "ADD CONSTRAINT @ FOREIGN KEY (@) REFERENCES @.@ (@) ON DELETE CASCADE NOT VALID"}) {
+      for (auto at = command.find('@'); at != std::string::npos; at = command.find('@')) command.replace(at, 1, q);
+      const std::string statement = "ALTER TABLE " + q + " ADD other int, " + command;
+      const auto alone = only_command(statement, 1);
+      ASSERT_TRUE(alone) << statement;
+      Meaning meant = read_meaning(Dialect::kPostgres, statement);
+      Meaning written = read_meaning(Dialect::kPostgres, *alone);
+      ASSERT_EQ(meant.actions.size(), 2U) << statement;
+      meant.actions[1].position = 0;
+      EXPECT_EQ(written.actions.front(), meant.actions[1]) << statement << "\n" << *alone;
+      EXPECT_EQ(written.names, read_meaning(Dialect::kPostgres, "ALTER TABLE " + q + " " + command).names) << *alone;
+    }
+    EXPECT_EQ(concurrently("CREATE INDEX " + q + " ON " + q + " (" + q + ")", 0, "x")->sql,
+              "CREATE INDEX CONCURRENTLY " + q + " ON " + q + " USING btree (" + q + ")");
+    EXPECT_EQ(not_valid("ALTER TABLE " + q + " ADD CONSTRAINT " + q + " CHECK (" + q + " > 0)", 0, "x")->sql,
+              "ALTER TABLE " + q + " ADD CONSTRAINT " + q + " CHECK (" + q + " > 0) NOT VALID");
+    EXPECT_EQ(unique_apart("ALTER TABLE t ADD CONSTRAINT " + q + " UNIQUE (a)", 0, "t", "x")->constraint,
+              "ALTER TABLE t ADD CONSTRAINT " + q + " UNIQUE USING INDEX " + q);
+  }
+  EXPECT_EQ(concurrently("CREATE INDEX ON t (a)", 0, "My_idx")->sql,
+            "CREATE INDEX CONCURRENTLY \"My_idx\" ON t USING btree (a)");
+}
+
 TEST(Deparse, MadeNamesFitAndStayApart) {
   const std::string long_one(70, 'a');
   const std::string name = made_name({long_one, "x", "key"});

@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/sha256.h"
@@ -38,14 +39,12 @@ class Tree {
 
   [[nodiscard]] PgQuery__Node* statement() const { return result_->stmts[0]->stmt; }
 
-  [[nodiscard]] std::optional<std::string> write() const {
-    std::string packed(pg_query__parse_result__get_packed_size(result_), '\0');
-    pg_query__parse_result__pack(result_, reinterpret_cast<std::uint8_t*>(packed.data()));
-    PgQueryDeparseResult written = pg_query_deparse_protobuf({packed.size(), packed.data()});
-    std::optional<std::string> text;
-    if (written.error == nullptr && written.query != nullptr) text = written.query;
-    pg_query_free_deparse_result(written);
-    return text;
+  // What is written must read as what was meant: it is read again, and must then be written the same. (A name that the
+  // deparser leaves without its quotes would be another name.)
+  std::optional<std::string> write() {
+    auto text = deparse();
+    const auto again = text ? read(*text) : nullptr;
+    return again != nullptr && again->deparse() == text ? text : std::nullopt;
   }
 
   char* keep(std::string_view text) {
@@ -72,6 +71,44 @@ class Tree {
     return blocks.back().get();
   }
   static void release(void*, void*) {}  // all of it goes with the tree
+
+  std::optional<std::string> deparse() {
+    std::vector<std::pair<char**, char*>> spelled;
+    for (char** name : bare_names()) {
+      if (*name == nullptr || **name == '\0') continue;
+      spelled.emplace_back(name, *name);
+      *name = keep(as_sql_name(*name));
+    }
+    std::string packed(pg_query__parse_result__get_packed_size(result_), '\0');
+    pg_query__parse_result__pack(result_, reinterpret_cast<std::uint8_t*>(packed.data()));
+    for (const auto& [name, was] : spelled) *name = was;
+    PgQueryDeparseResult written = pg_query_deparse_protobuf({packed.size(), packed.data()});
+    std::optional<std::string> text;
+    if (written.error == nullptr && written.query != nullptr) text = written.query;
+    pg_query_free_deparse_result(written);
+    return text;
+  }
+
+  // Those that the deparser writes as they are, without quotes.
+  [[nodiscard]] std::vector<char**> bare_names() const {
+    std::vector<char**> names;
+    const auto add = [&](PgQuery__Node* node) {
+      if (node != nullptr && node->node_case == PG_QUERY__NODE__NODE_CONSTRAINT)
+        names.push_back(&node->constraint->conname);
+    };
+    PgQuery__Node* node = statement();
+    if (node->node_case == PG_QUERY__NODE__NODE_INDEX_STMT) names.push_back(&node->index_stmt->idxname);
+    if (node->node_case != PG_QUERY__NODE__NODE_ALTER_TABLE_STMT) return names;
+    for (std::size_t i = 0; i < node->alter_table_stmt->n_cmds; ++i) {
+      PgQuery__Node* command = node->alter_table_stmt->cmds[i];
+      PgQuery__Node* def =
+          command->node_case == PG_QUERY__NODE__NODE_ALTER_TABLE_CMD ? command->alter_table_cmd->def : nullptr;
+      add(def);
+      if (def == nullptr || def->node_case != PG_QUERY__NODE__NODE_COLUMN_DEF) continue;
+      for (std::size_t k = 0; k < def->column_def->n_constraints; ++k) add(def->column_def->constraints[k]);
+    }
+    return names;
+  }
 
   std::vector<std::unique_ptr<std::max_align_t[]>> blocks_;
   ProtobufCAllocator allocator_{allocate, release, this};

@@ -170,18 +170,19 @@ Result<std::vector<Piece>> Rewriter::pieces_of(const std::string& statement, con
   line_ = line;
   std::vector<std::optional<Pieces>> treated(meaning.actions.size());
   bool any = false;
-  const bool rewrites = options_.dialect == Dialect::kPostgres && !options_.organize;
-  for (std::size_t i = 0; rewrites && i < meaning.actions.size(); ++i) {
-    auto done = treat(meaning.actions[i]);
+  const bool postgres = options_.dialect == Dialect::kPostgres;
+  const bool rewrites = postgres && !options_.organize;
+  for (std::size_t i = 0; !options_.organize && i < meaning.actions.size(); ++i) {
+    auto done = postgres ? treat(meaning.actions[i]) : treat_in_sqlite(meaning.actions[i]);
     if (!done) return std::unexpected(done.error());
     treated[i] = std::move(*done);
     any = any || treated[i].has_value();
-    remember_column(meaning.actions[i]);
+    if (postgres) remember_column(meaning.actions[i]);
   }
 
   // Several commands of one ALTER TABLE, of which some are rewritten, or which belong to both stages: each alone.
   Judgement whole = judge(meaning, created_, options_.stages);
-  const std::size_t commands = options_.dialect == Dialect::kPostgres ? command_count(statement) : 0;
+  const std::size_t commands = postgres ? command_count(statement) : 0;
   bool both = false;
   if (commands > 1 && commands == meaning.actions.size() && whole.verdict == Verdict::kAmbiguous) {
     bool first = false;

@@ -65,6 +65,10 @@ class Rewriter {
   Treated drop_index(const Action& action);
   Treated rename(const Action& action);
   Treated change_type(const Action& action);
+  Treated treat_in_sqlite(const Action& action);  // sqlite_pieces.cpp, with the three below
+  Treated add_column_in_sqlite(const Action& action);
+  Treated drop_column_in_sqlite(const Action& action);
+  Treated rename_in_sqlite(const Action& action);
   Result<Piece> as_it_is(const Action& action, const std::string& text);
 
   [[nodiscard]] std::unexpected<Error> refuse(std::string reason, const std::string& why,

@@ -12,6 +12,7 @@
 #include "migration/rewrite/pieces.h"
 #include "migration/source/formats.h"
 #include "migration/sql/lexer.h"
+#include "migration/sql/sqlite_replay.h"
 #include "migration/stage/transaction.h"
 
 namespace syzygy {
@@ -69,6 +70,8 @@ class Splitter {
                         " statements (the limit for splitting); move what is data into a migration of its own");
     }
     schema_.begin_migration(1, std::nullopt);
+    effects_ = options_.effects.size() == up_.meanings.size() ? options_.effects : up_.meanings;
+    if (options_.dialect == Dialect::kSqlite && migration_.up.no_transaction) return as_a_whole();
     if (auto cut = cut_into_pieces(); !cut) return std::unexpected(cut.error());
     if (auto ordered = check_order(); !ordered) return std::unexpected(ordered.error());
     place_neutral();
@@ -114,18 +117,108 @@ class Splitter {
                    {{"file", migration_.up.path}, {"line", std::to_string(up_.statements[statement].place.line)}});
   }
 
-  Result<void> cut_into_pieces() {
-    Created created;
+  // Its BEGIN, COMMIT and PRAGMA hold its statements together; they cannot be taken apart by themselves.
+  Result<SplitResult> as_a_whole() {
+    Created created(effects_);
     Rewriter rewriter(options_, schema_, created, notes_);
+    std::optional<Stage> stage;
+    std::size_t settled = up_.first;
+    for (std::size_t i = up_.first; i < up_.last; ++i) {
+      auto pieces = rewriter.pieces_of(up_.statements[i].text, effects_[i], place(i), migration_.up.path,
+                                       up_.statements[i].place.line);
+      if (!pieces) return std::unexpected(pieces.error());
+      created.note(effects_[i]);
+      for (const Piece& piece : *pieces) {
+        if (piece.neutral) continue;
+        if (!piece.text.empty() || (stage && *stage != piece.stage)) {
+          return refuse(
+              i, "SPLIT_REFUSED",
+              "\"" + excerpt(options_.dialect, up_.statements[i].text, 60) + "\" " +
+                  (piece.text.empty() ? "is of another stage than the statement at " + place(settled)
+                                      : "has to be written otherwise") +
+                  ", and a file that runs outside a transaction cannot be taken apart, since its BEGIN, COMMIT "
+                  "and PRAGMA hold it together. Recipe: put this statement into a migration of its own");
+        }
+        if (!stage) settled = i;
+        stage = piece.stage;
+      }
+    }
+    return nothing(stage ? "every statement of it is " + std::string(to_string(*stage))
+                         : std::string("nothing in it concerns code that runs"));
+  }
+
+  // Statements of SQLite that rebuild tables, from the first to the last, and what stands between them, stay together:
+  // their stage is that of what they change.
+  Result<std::optional<Stage>> stage_of_rebuild(Created created, std::size_t first, std::size_t last) {
+    std::optional<Stage> stage;
+    std::string settled;
+    for (std::size_t i = first; i <= last; ++i) {
+      for (const Action& action : effects_[i].actions) {
+        const Judgement judgement = judge(action, created, options_.stages);
+        if (judgement.verdict == Verdict::kNeutral) continue;
+        if (judgement.verdict == Verdict::kAmbiguous && !options_.unclear) {
+          return refuse(i, "SPLIT_STAGE_NEEDED",
+                        "the rebuild " + judgement.why + ". Say its stage: --stage pre_deploy or --stage post_deploy");
+        }
+        const Stage its = judgement.verdict == Verdict::kAmbiguous    ? *options_.unclear
+                          : judgement.verdict == Verdict::kPostDeploy ? Stage::kPostDeploy
+                                                                      : Stage::kPreDeploy;
+        if (stage && *stage != its) {
+          return refuse(i, "SPLIT_REFUSED",
+                        "the rebuild is of both stages: it " + settled + " (" + std::string(to_string(*stage)) +
+                            ") and " + judgement.why + " (" + std::string(to_string(its)) +
+                            "). Recipe: rebuild twice, in two migrations: before the deployment only what old code "
+                            "survives (columns that are nullable or have a DEFAULT, NOT NULL dropped), after it the "
+                            "rest; a column that is only added needs no rebuild (ALTER TABLE ADD COLUMN)");
+        }
+        if (!stage) settled = judgement.why;
+        stage = its;
+      }
+      created.note(effects_[i]);
+    }
+    return stage;
+  }
+
+  Result<void> cut_into_pieces() {
+    Created created(effects_);
+    Rewriter rewriter(options_, schema_, created, notes_);
+    const auto rebuilds = [&](std::size_t i) {
+      return std::ranges::any_of(effects_[i].actions, [](const Action& action) { return action.note == kRebuild; });
+    };
+    std::size_t last_of_rebuild = up_.last;  // none
+    for (std::size_t i = up_.first; i < up_.last && options_.dialect == Dialect::kSqlite; ++i) {
+      if (rebuilds(i)) last_of_rebuild = i;
+    }
+    bool in_rebuild = false;
+    std::optional<Stage> of_rebuild;
     for (std::size_t i = up_.first; i < up_.last; ++i) {
       const Statement& statement = up_.statements[i];
-      const Meaning& meaning = up_.meanings[i];
+      const Meaning& meaning = effects_[i];
+      if (!in_rebuild && last_of_rebuild != up_.last && i <= last_of_rebuild && rebuilds(i)) {
+        auto stage = stage_of_rebuild(created, i, last_of_rebuild);
+        if (!stage) return std::unexpected(stage.error());
+        of_rebuild = *stage;
+        in_rebuild = true;
+      }
+      if (in_rebuild && i <= last_of_rebuild) {
+        // Refused where one of its parts is.
+        auto looked = rewriter.pieces_of(statement.text, meaning, place(i), migration_.up.path, statement.place.line);
+        if (!looked) return std::unexpected(looked.error());
+        Piece piece;
+        piece.stage = of_rebuild.value_or(Stage::kPreDeploy);
+        piece.statement = i;
+        piece.sql = statement.text;
+        piece.meaning = up_.meanings[i];
+        pieces_.push_back(std::move(piece));
+        created.note(meaning);
+        continue;
+      }
       auto pieces = rewriter.pieces_of(statement.text, meaning, place(i), migration_.up.path, statement.place.line);
       if (!pieces) return std::unexpected(pieces.error());
       for (Piece& piece : *pieces) {
         piece.statement = i;
         piece.sql = piece.text.empty() ? statement.text : piece.text;
-        piece.meaning = piece.text.empty() ? meaning : read_meaning(options_.dialect, piece.text);
+        piece.meaning = piece.text.empty() ? up_.meanings[i] : read_meaning(options_.dialect, piece.text);
         rewritten_ = rewritten_ || !piece.text.empty();
         if (piece.text.empty() && meaning.in_transaction == InTransaction::kRefused) piece.outside = true;
         pieces_.push_back(std::move(piece));
@@ -384,6 +477,7 @@ class Splitter {
   Schema schema_;
   SplitOptions options_;
   Half up_;
+  std::vector<Meaning> effects_;  // by which stages are told; of PostgreSQL the meanings themselves
   std::vector<Piece> pieces_;
   std::vector<File> files_;
   std::vector<std::string> notes_;

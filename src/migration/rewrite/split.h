@@ -31,6 +31,8 @@ struct SplitOptions {
   // Bridging defaults, as SQL expressions: by "table.column", "column", or "" for all.
   std::map<std::string, std::string> defaults;
   StageRules stages;
+  // Of SQLite: what the migration's statements do in effect (SqliteReplay); empty: what they say.
+  std::vector<Meaning> effects;
 };
 
 // One file to be: a transaction, or what runs outside of one.

@@ -14,21 +14,16 @@
 namespace syzygy {
 namespace {
 
-struct Column {
-  std::string name, type;
-  bool not_null = false;
-  std::optional<std::string> fallback;  // its DEFAULT
-  bool generated = false;
-};
+using Column = SqliteReplay::Column;
 
-struct Table {
+struct Shape {
   std::vector<Column> columns;
   std::set<std::vector<std::string>> unique;        // column lists, of constraints and of indexes
   std::set<std::vector<std::string>> foreign_keys;  // the table it leads to, then pairs of columns
   std::set<std::string> checks;                     // as written, without spaces
 };
 
-using Tables = std::map<std::string, Table>;  // by name in small letters: SQLite compares names so
+using Tables = std::map<std::string, Shape>;  // by name in small letters: SQLite compares names so
 
 std::string small(std::string_view text) {
   std::string folded(text);
@@ -82,8 +77,8 @@ Action nothing() {
   return action;
 }
 
-void compare_columns(const ObjectName& table, const Table& before, const Table& after, std::vector<Action>& actions) {
-  const auto named = [](const Table& in, const std::string& name) {
+void compare_columns(const ObjectName& table, const Shape& before, const Shape& after, std::vector<Action>& actions) {
+  const auto named = [](const Shape& in, const std::string& name) {
     const auto found = std::ranges::find(in.columns, small(name), [](const Column& c) { return small(c.name); });
     return found != in.columns.end() ? &*found : nullptr;
   };
@@ -131,7 +126,7 @@ void compare(ConstraintKind kind, const ObjectName& table, const Set& before, co
   tell(ActionKind::kAddConstraint, after, before);
 }
 
-std::vector<Action> difference(const ObjectName& table, const Table& before, const Table& after) {
+std::vector<Action> difference(const ObjectName& table, const Shape& before, const Shape& after) {
   std::vector<Action> actions;
   compare_columns(table, before, after, actions);
   const auto as_they_are = [](const std::vector<std::string>& columns) { return columns; };
@@ -181,7 +176,7 @@ struct SqliteReplay::State {
     for (const auto& row :
          rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")) {
       const std::string name = row[0].value_or("");
-      Table& table = found[small(name)];
+      Shape& table = found[small(name)];
       table.checks = checks_of(row[1].value_or(""));
       for (const auto& column :
            rows("SELECT name, type, \"notnull\", dflt_value, hidden FROM pragma_table_xinfo(?)", name)) {
@@ -226,6 +221,15 @@ SqliteReplay::SqliteReplay() : state_(std::make_unique<State>()) {
 }
 
 SqliteReplay::~SqliteReplay() = default;
+
+std::vector<SqliteReplay::Table> SqliteReplay::tables() const {
+  std::vector<Table> found;
+  for (auto& [name, table] : state_->tables()) {
+    Table& named = found.emplace_back(Table{name, std::move(table.columns)});
+    for (Column& column : named.columns) column.name = small(column.name);
+  }
+  return found;
+}
 
 std::vector<Meaning> SqliteReplay::effect(std::span<const Statement> statements, std::vector<Meaning> meanings) {
   const Tables before = state_->tables();

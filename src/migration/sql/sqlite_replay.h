@@ -8,7 +8,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "migration/sql/meaning.h"
@@ -29,6 +31,19 @@ class SqliteReplay {
   // Replays one migration, and returns its meanings as their effect has them. Where a statement cannot be replayed (a
   // module that is not there), they are returned as they are. REQUIRES: one meaning for each statement, without bodies.
   std::vector<Meaning> effect(std::span<const Statement> statements, std::vector<Meaning> meanings);
+
+  // The tables as the migrations so far leave them.
+  struct Column {
+    std::string name, type;
+    bool not_null = false;
+    std::optional<std::string> fallback;  // its DEFAULT
+    bool generated = false;
+  };
+  struct Table {
+    std::string name;
+    std::vector<Column> columns;
+  };
+  [[nodiscard]] std::vector<Table> tables() const;
 
  private:
   struct State;
