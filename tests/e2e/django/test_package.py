@@ -20,6 +20,7 @@ class PackageTest(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             self.assertEqual(sorted(name for name in os.listdir(site) if not name.endswith(".dist-info")), ["syzygy_client"])
             self.assertIn("py.typed", os.listdir(os.path.join(site, "syzygy_client")))
+            self.assertIn("syzygylint.py", os.listdir(os.path.join(site, "syzygy_client", "management", "commands")))
             script = f"import sys; sys.path = [p for p in sys.path if 'site-packages' not in p] + [{site!r}]; import syzygy_client.quorum"
             done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
