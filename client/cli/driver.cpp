@@ -232,17 +232,31 @@ struct Way {
   }
   void on(const happening::DeadlineReached& reached) {
     Ended out;
-    out.exit_code = exit_code(reached.waits_for);
+    // What keeps the daemon from taking it in may be a limit.
+    const bool kept_out = reached.waits_for == WaitsFor::kDaemon && reached.contact.has_value();
+    out.exit_code = kept_out ? exit_code(*reached.contact) : exit_code(reached.waits_for);
     out.round_id = reached.round.value;
-    out.outcome = out.exit_code == kExitElsewhere  ? "still_applying"
-                  : out.exit_code == kExitDisagree ? "diverged"
-                                                   : "timeout";
+    out.outcome = out.exit_code == kExitElsewhere       ? "still_applying"
+                  : out.exit_code == kExitDisagree      ? "diverged"
+                  : out.exit_code == kExitIndeterminate ? "indeterminate"
+                  : out.exit_code == kExitDaemon        ? "unreachable"
+                                                        : "timeout";
     out.message = "gave up after " + duration_text(settings.timeout);
     if (reached.view != nullptr) {
       if (const v1::Round* round = find_round(*reached.view, reached.round))
         out.message += ": " + round_line(*reached.view, *round);
     }
-    if (reached.contact) out.message += "; the daemon is out of reach: " + reached.contact->message;
+    if (reached.waits_for == WaitsFor::kOperator) {
+      out.message +=
+          ": a round of this target is INDETERMINATE, and nothing goes on before somebody has looked; see "
+          "syzygy status --target " +
+          settings.target + ", then: syzygy resolve";
+    }
+    if (reached.contact) {
+      const bool away = reached.contact->code == ErrorCode::kUnavailable;
+      out.message +=
+          (away ? "; the daemon is out of reach: " : "; the daemon does not take it in: ") + reached.contact->message;
+    }
     ended = out;
   }
   void on(const happening::Stopped& stopped) {

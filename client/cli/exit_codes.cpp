@@ -67,6 +67,8 @@ int exit_code(WaitsFor waited_for) {
       return kExitElsewhere;
     case WaitsFor::kGate:
       return kExitGate;
+    case WaitsFor::kOperator:
+      return kExitIndeterminate;
     case WaitsFor::kDaemon:
       return kExitDaemon;
   }

@@ -135,6 +135,17 @@ WaitsFor waits_for(const v1::Target* view, const RoundId& id) {
   return able ? WaitsFor::kGate : WaitsFor::kApplier;
 }
 
+WaitsFor waits_for_joining(const v1::Target* view, bool reached) {
+  if (view == nullptr) return WaitsFor::kDaemon;
+  const auto in = [&](auto&& states) {
+    return std::ranges::any_of(view->rounds(), [&](const v1::Round& r) { return states(r.state()); });
+  };
+  // What was heard last of the target, before what may have become of it.
+  if (in([](v1::RoundState state) { return state == v1::ROUND_STATE_INDETERMINATE; })) return WaitsFor::kOperator;
+  if (in(in_hand)) return WaitsFor::kTarget;
+  return reached ? WaitsFor::kParties : WaitsFor::kDaemon;
+}
+
 bool hints_at_change(const v1::Target* before, const v1::Target& view, const RoundId& id) {
   if (before == nullptr) return false;
   const v1::Round* own = find_round(view, id);

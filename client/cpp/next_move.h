@@ -72,9 +72,12 @@ enum class WaitsFor {
   kApplier,    // complete, but nobody present may apply, or the elected one has not claimed
   kOutcome,    // it is being applied, or recovered, elsewhere
   kGate,       // complete, but the release gate holds it
-  kDaemon,     // it never heard of a state
+  kOperator,   // a round of the target is INDETERMINATE: nothing goes on before somebody has looked
+  kDaemon,     // no daemon answers: it never joined, or it has to join again and cannot
 };
 WaitsFor waits_for(const v1::Target* view, const RoundId& round);
+// The same for one whose round is gone and who is not in another yet. `reached`: a daemon is there to join it.
+WaitsFor waits_for_joining(const v1::Target* view, bool reached);
 
 // While its round gathers: whether `view` (after `before`; nothing is hinted without one) hints that what is pending
 // may have changed: a visit by somebody who already knows one of the plan's steps, a new divergence, a round that was

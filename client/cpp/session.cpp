@@ -112,7 +112,7 @@ class Session::Impl {
   std::optional<Happening> follow(const View& view, const moves::Stop& stop);
   std::optional<Happening> reread();
   Happening stop_waiting(int signal);
-  Happening deadline_reached(const View& view);
+  Happening deadline_reached(const View& view, std::optional<Error> contact = std::nullopt);
   Happening finish(Ending ending, const View& view, const RoundId& round, std::string warning = {});
   bool say_goodbye(const std::string& reason);  // true: the daemon knows
   void end_membership();
@@ -371,7 +371,7 @@ std::optional<Happening> Session::Impl::go_on_joining() {
     if (now >= give_up) {
       Error why = link().unreachable(now - join_began_);
       if (visit) return finish(Ending::kNothingPending, view(), RoundId(), std::move(why.message));
-      if (now >= deadline_) return deadline_reached(view());
+      if (now >= deadline_) return deadline_reached(view(), std::move(why));
       return Unreachable{std::move(why)};
     }
     if (now < join_at_) return std::nullopt;
@@ -672,19 +672,28 @@ Happening Session::Impl::stop_waiting(int signal) {
   return Stopped{signal, told};
 }
 
-Happening Session::Impl::deadline_reached(const View& present) {
+// `contact`: why it could not join.
+Happening Session::Impl::deadline_reached(const View& present, std::optional<Error> contact) {
   DeadlineReached out;
   out.view = present;
   {
     const std::lock_guard lock(mutex_);
     out.round = self_.round;
-    if (renew_lost_) {
+    if (contact) {
+      out.contact = std::move(contact);
+    } else if (renew_lost_) {
       out.contact = renew_lost_;
     } else if (watch_lost_) {
       out.contact = watch_lost_;
     }
   }
-  out.waits_for = ever_joined_ ? waits_for(present.get(), out.round) : WaitsFor::kDaemon;
+  if (!ever_joined_) {
+    out.waits_for = WaitsFor::kDaemon;
+  } else if (phase_ == Phase::kRead || phase_ == Phase::kJoin) {
+    out.waits_for = waits_for_joining(present.get(), !out.contact);
+  } else {
+    out.waits_for = waits_for(present.get(), out.round);
+  }
   if (phase_ == Phase::kMember) say_goodbye("its time to wait is over");
   end_membership();
   return out;

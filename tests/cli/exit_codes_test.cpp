@@ -48,6 +48,7 @@ TEST(ExitCode, OfADeadlineSaysWhatWasWaitedFor) {
   EXPECT_EQ(exit_code(WaitsFor::kTarget), 85);
   EXPECT_EQ(exit_code(WaitsFor::kOutcome), 85);
   EXPECT_EQ(exit_code(WaitsFor::kGate), 86);
+  EXPECT_EQ(exit_code(WaitsFor::kOperator), 84);
   EXPECT_EQ(exit_code(WaitsFor::kDaemon), 69);
 }
 

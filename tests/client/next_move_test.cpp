@@ -227,6 +227,22 @@ TEST(WaitsForTest, ByWhatIsMissing) {
   }
 }
 
+TEST(WaitsForTest, WithoutARoundByWhatIsKnownOfTheTarget) {
+  EXPECT_EQ(waits_for_joining(nullptr, false), WaitsFor::kDaemon);
+  const auto of = [](const std::vector<v1::Round>& rounds, bool reached) {
+    const v1::Target view = target_of(rounds);
+    return waits_for_joining(&view, reached);
+  };
+  for (const bool reached : {false, true}) {
+    for (const auto state : {v1::ROUND_STATE_ELECTED, v1::ROUND_STATE_APPLYING, v1::ROUND_STATE_RECOVERING}) {
+      EXPECT_EQ(of({round_in(state)}, reached), WaitsFor::kTarget);
+    }
+    EXPECT_EQ(of({round_in(v1::ROUND_STATE_INDETERMINATE)}, reached), WaitsFor::kOperator);
+  }
+  EXPECT_EQ(of({round_in(v1::ROUND_STATE_EXPIRED)}, true), WaitsFor::kParties);
+  EXPECT_EQ(of({round_in(v1::ROUND_STATE_EXPIRED)}, false), WaitsFor::kDaemon);
+}
+
 v1::Round with_steps(v1::Round round, const std::vector<std::string>& ids) {
   for (const auto& id : ids) round.mutable_plan()->add_steps()->set_id(id);
   return round;

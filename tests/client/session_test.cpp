@@ -660,6 +660,39 @@ TEST_F(SessionTest, ItsDeadlineStrikesAlthoughTheDaemonIsGone) {
   ASSERT_TRUE(over.contact);
 }
 
+// Its round is gone, and it cannot join again: what it waits for is no quorum.
+TEST_F(SessionTest, ItsDeadlineStrikesWhileItJoinsAgain) {
+  struct Case {
+    const char* what;
+    v1::RoundState other;  // the state of another round of the target, as it was heard last
+    WaitsFor waits_for;
+  };
+  for (const Case& c : {Case{"nothing else is known", v1::ROUND_STATE_FAILED, WaitsFor::kDaemon},
+                        Case{"another applies", v1::ROUND_STATE_APPLYING, WaitsFor::kTarget},
+                        Case{"another is not known", v1::ROUND_STATE_INDETERMINATE, WaitsFor::kOperator}}) {
+    SCOPED_TRACE(c.what);
+    ScriptedDaemon alone;
+    auto mine = options();
+    mine.timeout = milliseconds(2'000);
+    auto client = quick({alone.endpoint()});
+    client.attempt_timeout = milliseconds(200);
+    Session session(client_of(client), mine);
+    await<Changed>(session);
+    alone.on_join = [&](auto& context, auto&, auto&) { return alone.never(context); };
+    alone.move([&](auto& t) {
+      t.mutable_rounds(0)->set_state(v1::ROUND_STATE_EXPIRED);
+      auto* other = t.add_rounds();
+      other->set_id("r2");
+      other->set_state(c.other);
+    });
+    const auto over = await<DeadlineReached>(session);
+    EXPECT_EQ(over.waits_for, c.waits_for);
+    ASSERT_TRUE(over.contact);
+    EXPECT_NE(over.contact->message.find(alone.endpoint().text()), std::string::npos) << over.contact->message;
+    EXPECT_GT(alone.count(alone.joins), 1u);
+  }
+}
+
 TEST_F(SessionTest, TheDeadlineDoesNotStrikeARun) {
   auto mine = options();
   mine.timeout = milliseconds(2'000);
