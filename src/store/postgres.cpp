@@ -302,7 +302,7 @@ class PostgresStore::Inside {
     const std::lock_guard lock(hearing_);
     return hints_heard_;
   }
-  void wait_for_hint(std::uint64_t heard_before, Duration pause);
+  void wait_for_hint(std::uint64_t heard_before, std::chrono::microseconds pause);
   void saw(std::uint64_t counter) {
     std::uint64_t highest = highest_;
     while (counter > highest && !highest_.compare_exchange_weak(highest, counter)) {
@@ -487,7 +487,7 @@ Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const 
   bool something_happened = false;
   std::size_t next = 0;
   std::vector<std::size_t> which;
-  Duration waited{0};
+  std::chrono::microseconds waited{0};
   int round = 0;  // of waiting
   while (next < changes.size() || !which.empty()) {
     std::size_t bytes = 0;
@@ -516,7 +516,9 @@ Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const 
       continue;
     }
     thread_local std::minstd_rand random{std::random_device{}()};
-    const Duration pause{std::uniform_int_distribution<int>(1, 2 << std::min(round, 2))(random)};
+    // A commit takes as long as the disk, mostly a millisecond or two: who comes back soon loses little of it.
+    const std::chrono::microseconds pause{std::uniform_int_distribution<int>(400, 1'000)(random)
+                                          << std::min(round / 4, 3)};
     wait_for_hint(heard_before, pause);
     waited += pause;
     ++round;
@@ -527,7 +529,7 @@ Result<std::vector<CommitResult>> PostgresStore::Inside::commit(std::span<const 
 // ---- Listening ----
 
 // Whoever is in the way says so when he is done: at the latest after `pause` somebody has to look.
-void PostgresStore::Inside::wait_for_hint(std::uint64_t heard_before, Duration pause) {
+void PostgresStore::Inside::wait_for_hint(std::uint64_t heard_before, std::chrono::microseconds pause) {
   std::unique_lock lock(hearing_);
   heard_one_.wait_for(lock, pause, [&] { return hints_heard_ != heard_before; });
 }
