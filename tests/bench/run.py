@@ -369,13 +369,12 @@ class Bench:
     def replicated_barrier(self, parties, rounds):
         """Each party by way of another daemon; etcd's by way of another member."""
         with contextlib.ExitStack() as stack:
-            addresses = {}
+            addresses, counted = {}, {}
             for kind, name in (("Redis, AOF always", "redis"), ("PostgreSQL", "postgres")):
                 store = stack.enter_context(STORES[kind](self))
                 daemons = [stack.enter_context(Daemon(self, f"{name}-{n}", store=store.url)) for n in range(3)]
                 addresses[f"syzygy:{name}"] = ",".join(daemon.grpc for daemon in daemons)
-                if name == "postgres":
-                    counted = daemons
+                counted[kind] = daemons
             one = stack.enter_context(Etcd(self, "alone"))
             addresses["etcd:etcd1"] = f"127.0.0.1:{one.port}"
             peers = [free_port() for _ in range(3)]
@@ -384,16 +383,21 @@ class Bench:
             for member in members:
                 member.ready()
             addresses["etcd:etcd3"] = ",".join(f"127.0.0.1:{member.port}" for member in members)
-            before = sum(daemon.metric("syzygy_commits_total") for daemon in counted)
+            names = ("syzygy_commits_total", "syzygy_commit_conflicts_total")
+
+            def counts():
+                return {kind: [sum(d.metric(name) for d in daemons) for name in names] for kind, daemons in counted.items()}
+
+            before = counts()
             done = subprocess.run(
                 [self.program("barrier_bench"), "measure", "--parties", str(parties), "--rounds", str(self.times(rounds)),
                  "--settle-us", str(8_000 + 600 * parties), *(f"{kind}={where}" for kind, where in addresses.items())],
                 env=environment(), stdout=subprocess.PIPE, check=False)
-            commits = sum(daemon.metric("syzygy_commits_total") for daemon in counted) - before
+            calls = {kind: [now - was for now, was in zip(each, before[kind])] for kind, each in counts().items()}
         if done.returncode != 0:
             raise Failed("barrier_bench failed")
         samples = json.loads(done.stdout)
-        self.raw[f"replicas barrier {parties}"] = samples | {"commits": commits}
+        self.raw[f"replicas barrier {parties}"] = samples | {"commits": calls}
         for kind, what in (("etcd1", "etcd, one member"), ("etcd3", "etcd, three members")):
             self.line(f"barrier of {parties}: {what}", *(ms(percentile(samples[kind], share)) for share in (50, 99)))
         for kind, what in (("redis", "Redis, AOF always"), ("postgres", "PostgreSQL")):
@@ -401,7 +405,9 @@ class Bench:
             self.line(f"barrier of {parties} through three daemons on {what}",
                       *(ms(percentile(samples[kind], share)) for share in (50, 99)), "etcd's of three members", met)
         total = self.times(rounds) + max(3, self.times(rounds) // 20)
-        self.line(f"commits for each of these barriers of {parties}, PostgreSQL", f"{commits / total:.1f}")
+        for kind, (commits, conflicts) in calls.items():
+            self.line(f"calls of a commit for each of these barriers of {parties}, {kind}", f"{commits / total:.1f}",
+                      f"{conflicts / total:.1f} of them in conflict")
 
     def contention(self):
         for kind in STORES:
