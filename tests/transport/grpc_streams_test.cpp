@@ -127,6 +127,30 @@ TEST(Watch, ASlowReaderGetsTheNewestStateAndIsTold) {
   EXPECT_LT(updates, static_cast<int>(kChanges));
 }
 
+TEST(Watch, WhatHappensWhileAMessageIsOnItsWayIsToldWithTheNext) {
+  const World world;
+  const auto stub = Coordinator::NewStub(world.channel());
+  v1::JoinResponse joined;  // states of some 500 kB: a few of them fill what lies between daemon and reader
+  ASSERT_TRUE(stub->Join(within().get(), join_request("orders", "eu", 9, 5'000), &joined).ok());
+  const auto context = within();
+  const auto stream = watch(*stub, context.get(), "orders");
+  v1::WatchTargetResponse update;
+  ASSERT_TRUE(stream->Read(&update));
+  std::uint64_t revision = update.target().revision();
+  constexpr std::uint64_t kChanges = 60;  // fewer than a backlog holds
+  const auto writer = Coordinator::NewStub(world.channel());
+  for (std::uint64_t i = 1; i <= kChanges; ++i) pin(*writer, "orders", i, "x");
+  int updates = 0;
+  for (const std::uint64_t newest = revision + kChanges; revision < newest; ++updates) {
+    ASSERT_TRUE(stream->Read(&update));
+    EXPECT_FALSE(update.gap());
+    for (const v1::Event& event : update.events()) EXPECT_EQ(event.revision(), ++revision);
+    EXPECT_EQ(update.target().revision(), revision) << "the newest of what it tells";
+  }
+  EXPECT_LT(updates, static_cast<int>(kChanges) / 2) << "the whole state went out too often";
+  EXPECT_EQ(world.server->stats().gaps, 0U);
+}
+
 TEST(WatchTargets, SummarisesWhatMovesUnderThePrefix) {
   const World world;
   const auto stub = Coordinator::NewStub(world.channel());
