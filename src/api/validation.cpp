@@ -126,6 +126,23 @@ Checked snapshot(round::Snapshot& value) {
   return outcome("snapshot.last_outcome", value.last_outcome);
 }
 
+Checked memory(const TargetName& target, std::optional<round::Memory>& value) {
+  if (!value) return {};
+  if (auto ok = optional_name("memory.epoch", "epoch", value->epoch); !ok) return ok;
+  if (!value->round) return {};
+  round::RememberedRound& was = *value->round;
+  if (auto ok = name("memory.round.id", "round", was.id.value); !ok) return ok;
+  if (auto ok = plan(target, was.plan); !ok) {
+    ok.error().metadata["field"] = "memory.round.plan";
+    return ok;
+  }
+  for (const PartyName& party : was.quorum.roster) {
+    if (auto ok = name("memory.round.quorum.roster", "party", party.value); !ok) return ok;
+  }
+  if (auto ok = optional_name("memory.round.applier", "incarnation", was.applier.value); !ok) return ok;
+  return optional_name("memory.round.applier_party", "party", was.applier_party.value);
+}
+
 Checked finding(round::Finding& value) {
   if (auto ok = steps_done("finding.from_step", value.from_step); !ok) return ok;
   if (auto ok = optional_name("finding.step_id", "step", value.step.value); !ok) return ok;
@@ -178,9 +195,13 @@ struct Checker {
     }
     c.host = clean_text(c.host, kLabelBytesMax);
     c.client_version = clean_text(c.client_version, kLabelBytesMax);
+    if (auto ok = memory(target, c.memory); !ok) return ok;
     return optional_name("release", "release", c.release.value);
   }
-  Checked operator()(round::Renew& c) const { return name("incarnation", "incarnation", c.incarnation.value); }
+  Checked operator()(round::Renew& c) const {
+    if (auto ok = name("incarnation", "incarnation", c.incarnation.value); !ok) return ok;
+    return memory(target, c.memory);
+  }
   Checked operator()(round::Confirm& c) const {
     if (auto ok = request(c.request); !ok) return ok;
     if (auto ok = name("round_id", "round", c.round.value); !ok) return ok;
@@ -203,7 +224,7 @@ struct Checker {
     if (auto ok = optional_name("failed_step", "step", c.failed_step.value); !ok) return ok;
     if (auto ok = steps_done("steps_done", c.steps_done); !ok) return ok;
     c.message = clean_text(c.message, kTextBytesMax);
-    return {};
+    return memory(target, c.memory);
   }
   Checked operator()(round::Leave& c) const {
     if (auto ok = request(c.request); !ok) return ok;
@@ -257,6 +278,7 @@ struct Checker {
   }
   Checked operator()(round::Tick&) const { return not_a_request(); }
   Checked operator()(round::Grace&) const { return not_a_request(); }
+  Checked operator()(round::Remind&) const { return not_a_request(); }
 
   static Checked not_a_request() {
     return refuse("FIELD_INVALID", "command", "this is not for callers: only the daemon tells the time");

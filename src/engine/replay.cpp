@@ -19,7 +19,7 @@ namespace syzygy::engine {
 namespace {
 
 constexpr std::string_view kMagic = "syzygy-replay";
-constexpr std::uint64_t kReplayVersion = 1;
+constexpr std::uint64_t kReplayVersion = 2;  // 2: quiet_until
 constexpr std::uint64_t kCommandsMax = 10'000'000;
 
 // The settings in one list each, read and written by the same visit: a new one is added here once.
@@ -28,7 +28,7 @@ void each_number(Settings& s, Visit visit) {
   if constexpr (requires { s.lock_delay_unfenced; }) {
     visit(s.lease), visit(s.lease_max), visit(s.lease_unfenced), visit(s.lock_delay_unfenced), visit(s.linger);
     visit(s.decline), visit(s.wait_default), visit(s.parties_max), visit(s.members_max), visit(s.gathering_max);
-    visit(s.lingering_max), visit(s.requests_max);
+    visit(s.lingering_max), visit(s.requests_max), visit(s.quiet_until);
   } else {
     visit(s.lease), visit(s.lease_max), visit(s.linger), visit(s.parties_max), visit(s.arrivals_max);
   }
@@ -37,11 +37,13 @@ void each_number(Settings& s, Visit visit) {
 struct WriteNumber {
   Writer& out;
   void operator()(const Duration& d) const { out.signed_number(d.count()); }
+  void operator()(const Instant& i) const { out.signed_number(i.ms); }
   void operator()(const std::size_t& n) const { out.number(n); }
 };
 struct ReadNumber {
   Reader& in;
   void operator()(Duration& d) const { d = Duration{in.signed_number()}; }
+  void operator()(Instant& i) const { i = Instant{in.signed_number()}; }
   void operator()(std::size_t& n) const { n = in.number(); }
 };
 
@@ -51,9 +53,9 @@ std::unexpected<Error> corrupt() {
 }
 
 std::string_view name_of(const round::Command& command) {
-  static constexpr std::string_view kNames[] = {"Join",          "Renew",     "Confirm",    "Progressed",
-                                                "Report",        "Leave",     "SeverRound", "ResolveBegin",
-                                                "ResolveFinish", "SetTarget", "Tick",       "Grace"};
+  static constexpr std::string_view kNames[] = {"Join",  "Renew",      "Confirm",      "Progressed",    "Report",
+                                                "Leave", "SeverRound", "ResolveBegin", "ResolveFinish", "SetTarget",
+                                                "Tick",  "Grace",      "Remind"};
   static_assert(std::size(kNames) == std::variant_size_v<round::Command>);
   return kNames[command.index()];
 }

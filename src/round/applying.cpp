@@ -208,9 +208,11 @@ Reply on_confirm(Draft& draft, const Confirm& confirm) {
     if (confirm.row_token >= kTokenMax) {
       return refused(ErrorCode::kInvalidArgument, "TOKEN_IMPLAUSIBLE", "the fence row's token is out of range");
     }
+    const Token known = draft.record.token;
     draft.raise_token(confirm.row_token, round);
     draft.recover(*round,
                   "the target refused the claim: its row holds token " + std::to_string(confirm.row_token.value));
+    look_at_row(draft, confirm.row_token, known, grant.party);
     return answer(Verdict::kStop, *round);
   }
   if (confirm.claim == Claim::kDeclined) {
@@ -310,7 +312,7 @@ Reply on_report(Draft& draft, const Report& report) {
       round->last_run->ended = round->last_run->ended || report.session_ended;
       if (current) draft.recover(*round, "the history already holds a step of this plan: it is compared anew");
       break;
-    case RunResult::kFencedOut:
+    case RunResult::kFencedOut: {
       if (PLANTED(fenced_out_fails)) {
         draft.conclude(*round, State::kFailed, std::move(outcome));
         break;
@@ -319,10 +321,13 @@ Reply on_report(Draft& draft, const Report& report) {
         return refused(ErrorCode::kInvalidArgument, "TOKEN_IMPLAUSIBLE", "the fence row's token is out of range");
       }
       round->last_run->ended = round->last_run->ended || report.session_ended;
+      const Token known = draft.record.token;
       draft.raise_token(report.row_token, round);
       if (current)
         draft.recover(*round, "the applier was fenced out by token " + std::to_string(report.row_token.value));
+      look_at_row(draft, report.row_token, known, round->last_run->party);
       break;
+    }
   }
   return answer(Verdict::kDone, *round);
 }

@@ -5,8 +5,8 @@
 namespace syzygy::round {
 namespace {
 
-constexpr std::uint64_t kEventVersion = 1;
-constexpr std::uint64_t kCommandVersion = 1;
+constexpr std::uint64_t kEventVersion = 2;    // 2: of resynchronisation
+constexpr std::uint64_t kCommandVersion = 2;  // 2: memories
 
 std::unexpected<Error> corrupt(std::string_view what) {
   return failure(
@@ -19,13 +19,13 @@ template <class T>
 std::string encode_versioned(std::uint64_t version, const T& value) {
   Writer out;
   out.number(version);
-  write_fields(out, value);
+  write_fields(out, value, version);
   return std::move(out).bytes();
 }
 
 template <class T>
 Result<T> decode_versioned(std::string_view what, std::uint64_t version, std::string_view bytes) {
-  Decoder decoder{Reader(bytes)};
+  Decoder decoder{.in = Reader(bytes)};
   const std::uint64_t found = decoder.in.number();
   if (decoder.in.ok() && found > version) {
     return failure(ErrorCode::kDataLoss, "RECORD_NEWER",
@@ -34,6 +34,7 @@ Result<T> decode_versioned(std::string_view what, std::uint64_t version, std::st
                        "; run the newer syzygyd that wrote it");
   }
   T value;
+  decoder.version = found;
   decoder.get(value);
   if (!decoder.in.ok() || !decoder.in.at_end() || found == 0) return corrupt(what);
   return value;
@@ -69,7 +70,7 @@ std::string encode(const Command& command) {
 }
 
 Result<Command> decode_command(std::string_view bytes) {
-  Decoder decoder{Reader(bytes)};
+  Decoder decoder{.in = Reader(bytes)};
   if (decoder.in.number() != kCommandVersion) return corrupt("command");
   return decode_alternative(decoder.in.number(), decoder);
 }

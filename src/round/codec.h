@@ -10,7 +10,7 @@
 
 namespace syzygy::round {
 
-inline constexpr std::uint64_t kRecordVersion = 1;
+inline constexpr std::uint64_t kRecordVersion = 2;  // 2: epoch, resynchronisation
 
 std::string encode(const Record& record);
 // Errors: kDataLoss, reasons RECORD_NEWER and RECORD_CORRUPT.

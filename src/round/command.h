@@ -33,6 +33,31 @@ struct Snapshot {
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
 };
 
+// A round as a client, or a daemon, saw it last.
+struct RememberedRound {
+  RoundId id;
+  Plan plan;
+  Quorum quorum;
+  State state = State::kGathering;
+  IncarnationId applier;  // of the last grant that it saw; empty: none
+  PartyName applier_party;
+  Token token;  // of that grant
+  bool fenced = false;
+
+  friend bool operator==(const RememberedRound&, const RememberedRound&) = default;
+};
+
+// What a client, or a daemon, saw of the target last, by which a store that went back in time is found out. Evidence,
+// no request: it is no part of what tells repeated requests apart.
+struct Memory {
+  std::string epoch;
+  Revision revision;
+  Token token;
+  std::optional<RememberedRound> round;  // a client's own; a daemon's: the one that held the target
+
+  friend bool operator==(const Memory&, const Memory&) = default;
+};
+
 struct Join {
   RequestId request;
   PartyName party;
@@ -50,11 +75,13 @@ struct Join {
   std::string client_version;
   ReleaseName release;
   RoundId fresh_round;  // random: the id of the round that this join may open
+  std::optional<Memory> memory;
 };
 
 struct Renew {
   IncarnationId incarnation;
-  Token token;  // of an applier
+  Token token;                        // of an applier
+  std::optional<Memory> memory = {};  // so that a braced list may leave it out
 };
 
 enum class Claim : std::uint8_t { kComplete, kRefused, kDeclined };
@@ -106,6 +133,7 @@ struct Report {
   bool in_target = false;
   bool session_ended = false;
   Token row_token;  // kFencedOut
+  std::optional<Memory> memory;
 };
 
 struct Leave {
@@ -165,8 +193,17 @@ struct Grace {
   std::string boot;
 };
 
+// What whoever knew `record` as it is here has to tell: what it was, and the round that held it, or else the one that
+// ended last, of which somebody may have been told.
+Memory memory_of(const Record& record);
+
+// A daemon finds a record in the store that is older than the one it had seen.
+struct Remind {
+  Memory memory;
+};
+
 using Command = std::variant<Join, Renew, Confirm, Progressed, Report, Leave, SeverRound, ResolveBegin, ResolveFinish,
-                             SetTarget, Tick, Grace>;
+                             SetTarget, Tick, Grace, Remind>;
 
 // Stable bytes of a command's body: the digest behind "same id, same body", and what a replay file holds.
 std::string encode(const Command& command);

@@ -40,6 +40,8 @@ enum class EventKind : std::uint8_t {
   kRoundRetired = 23,
   kGraceGiven = 24,
   kTokenRaised = 25,
+  kResyncBegun = 26,
+  kResyncEnded = 27,
 };
 
 struct Event {

@@ -141,6 +141,9 @@ const Member* settler(const Record& record, const Round& round, Instant now) {
 }
 
 void elect(Draft& draft) {
+  // Invariant 15: whoever was granted something in the lost life may still act on it.
+  if (draft.record.resync && !PLANTED(resync_elects)) return;
+  if (draft.now < draft.settings.quiet_until && !PLANTED(suspicion_ignored)) return;
   if (Round* round = draft.holder()) {
     if (round->state == State::kRecovering) recover(draft, *round);
     const Round* held = draft.holder();

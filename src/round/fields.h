@@ -102,9 +102,14 @@ void fields(Io& io, Presence& v) {
   io(v.party, v.release, v.lease_until);
 }
 template <class Io>
+void fields(Io& io, Resync& v) {
+  io(v.since, v.until, v.why, v.seen);
+}
+template <class Io>
 void fields(Io& io, Record& v) {
   io(v.target, v.revision, v.token, v.generation, v.order, v.now, v.binding, v.pin, v.excuses, v.visits, v.rounds,
      v.guests, v.opaque_applied, v.answered, v.presences, v.graced_boot);
+  if (io.version >= 2) io(v.epoch, v.former, v.resync);
 }
 template <class Io>
 void fields(Io& io, Event& v) {
@@ -123,13 +128,21 @@ void fields(Io& io, Finding& v) {
   io(v.kind, v.from_step, v.step, v.outcome, v.committed, v.sessions_gone);
 }
 template <class Io>
+void fields(Io& io, RememberedRound& v) {
+  io(v.id, v.plan, v.quorum, v.state, v.applier, v.applier_party, v.token, v.fenced);
+}
+template <class Io>
+void fields(Io& io, Memory& v) {
+  io(v.epoch, v.revision, v.token, v.round);
+}
+template <class Io>
 void fields(Io& io, Join& v) {
   io(v.request, v.party, v.plan, v.quorum, v.timeout, v.lease, v.may_apply, v.fail_on_divergence, v.again, v.checked,
-     v.binding, v.snapshot, v.host, v.client_version, v.release, v.fresh_round);
+     v.binding, v.snapshot, v.host, v.client_version, v.release, v.fresh_round, v.memory);
 }
 template <class Io>
 void fields(Io& io, Renew& v) {
-  io(v.incarnation, v.token);
+  io(v.incarnation, v.token, v.memory);
 }
 template <class Io>
 void fields(Io& io, Confirm& v) {
@@ -142,7 +155,7 @@ void fields(Io& io, Progressed& v) {
 template <class Io>
 void fields(Io& io, Report& v) {
   io(v.request, v.round, v.token, v.result, v.message, v.failed_step, v.exit_code, v.steps_done, v.in_target,
-     v.session_ended, v.row_token);
+     v.session_ended, v.row_token, v.memory);
 }
 template <class Io>
 void fields(Io& io, Leave& v) {
@@ -171,6 +184,10 @@ template <class Io>
 void fields(Io& io, Grace& v) {
   io(v.boot);
 }
+template <class Io>
+void fields(Io& io, Remind& v) {
+  io(v.memory);
+}
 
 // The last value of each enumeration.
 constexpr State last_of(State) { return State::kSuperseded; }
@@ -183,7 +200,7 @@ constexpr OnApplierLost last_of(OnApplierLost) { return OnApplierLost::kRetry; }
 constexpr Claim last_of(Claim) { return Claim::kDeclined; }
 constexpr RunResult last_of(RunResult) { return RunResult::kFencedOut; }
 constexpr Finding::Kind last_of(Finding::Kind) { return Finding::Kind::kUnknown; }
-constexpr EventKind last_of(EventKind) { return EventKind::kTokenRaised; }
+constexpr EventKind last_of(EventKind) { return EventKind::kResyncEnded; }
 
 template <class T, template <class...> class Template>
 inline constexpr bool kIs = false;
@@ -192,6 +209,7 @@ inline constexpr bool kIs<Template<A...>, Template> = true;
 
 struct Encoder {
   Writer out;
+  std::uint64_t version = 0;  // of what holds the fields
 
   template <class... T>
   void operator()(T&... values) {
@@ -242,6 +260,7 @@ struct Encoder {
 
 struct Decoder {
   Reader in;
+  std::uint64_t version = 0;
 
   template <class T, class Wide>
   T narrow(Wide wide) {
@@ -309,8 +328,8 @@ struct Decoder {
 
 // `value` is written, never changed: fields() takes it by reference because it serves both directions.
 template <class T>
-void write_fields(Writer& out, const T& value) {
-  Encoder encoder;
+void write_fields(Writer& out, const T& value, std::uint64_t version = 0) {
+  Encoder encoder{.out = {}, .version = version};
   encoder.put(const_cast<T&>(value));
   out.append(encoder.out.bytes());
 }

@@ -27,7 +27,7 @@ std::string pack(const T& value) {
 
 template <class T>
 T unpack(const std::string& data) {
-  Decoder decoder{Reader(data)};
+  Decoder decoder{.in = Reader(data)};
   T value;
   decoder.get(value);
   return value;
@@ -47,6 +47,7 @@ View project(const Record& record) {
   view.revision = record.revision;
   view.token = record.token;
   view.binding = record.binding;
+  view.resynchronising = record.resync.has_value();
   if (record.pin) view.pin = record.pin->quorum;
   for (const auto& [party, excuse] : record.excuses) view.excused.insert(party);
   for (const Round& round : record.rounds) {
@@ -134,6 +135,12 @@ void fold(View& view, const Event& event) {
       break;
     case EventKind::kRoundRetired:
       view.rounds.erase(event.round);
+      break;
+    case EventKind::kResyncBegun:
+      view.resynchronising = true;
+      break;
+    case EventKind::kResyncEnded:
+      view.resynchronising = false;
       break;
     case EventKind::kPartyReplaced:
     case EventKind::kPartyVisited:

@@ -38,6 +38,7 @@ struct View {
   std::optional<Quorum> pin;
   std::set<PartyName> excused;
   std::map<RoundId, RoundView> rounds;
+  bool resynchronising = false;
 
   friend bool operator==(const View&, const View&) = default;
 };

@@ -81,12 +81,21 @@ std::string broken_invariant(const Record& before, const Record& after, std::spa
   }
   if (holders > 1) return "3: " + std::to_string(holders) + " rounds hold the target";
   for (const Round& round : before.rounds) {
-    if (!is_final(round.state) && find(after, round.id) == nullptr)
+    // Resynchronising, a newer round of the lost life proves that this one had ended.
+    if (!is_final(round.state) && find(after, round.id) == nullptr && !before.resync && !after.resync)
       return "6: round " + round.id.value + " vanished unfinished";
   }
 
   if (after.token < before.token) return "4: the token fell";
   if (after.now < before.now) return "time ran backwards in the record";
+  bool resynchronising = before.resync.has_value();
+  if (after.epoch != before.epoch && !before.epoch.empty() &&
+      std::ranges::none_of(events, [](const Event& e) { return e.kind == EventKind::kResyncBegun; })) {
+    return "15: the epoch changed without a resynchronisation";
+  }
+  if (before.resync && !after.resync && after.token <= before.resync->seen && before.resync->seen.value > 0) {
+    return "15: the token is not above everything seen";
+  }
   Token highest = before.token;
   Revision revision = before.revision;
   View view = project(before);
@@ -94,6 +103,10 @@ std::string broken_invariant(const Record& before, const Record& after, std::spa
     revision = revision.next();
     if (event.revision != revision) return "14: revisions have a gap at " + std::to_string(event.revision.value);
     const bool grants = event.kind == EventKind::kApplierGranted || event.kind == EventKind::kResolutionBegun;
+    if (event.kind == EventKind::kResyncBegun) resynchronising = true;
+    if (event.kind == EventKind::kResyncEnded) resynchronising = false;
+    if (grants && resynchronising)
+      return "15: token " + std::to_string(event.token.value) + " during resynchronisation";
     if (grants && event.token <= highest) return "4: token " + std::to_string(event.token.value) + " was granted again";
     if (grants || event.kind == EventKind::kTokenRaised) highest = event.token;
     if (event.kind == EventKind::kRoundMoved) {

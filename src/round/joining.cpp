@@ -328,7 +328,7 @@ Reply on_join(Draft& draft, const Join& join) {
                        ", which no run can have claimed; look at the row before anything else is applied");
   }
   if (auto refusal = check_binding(draft, join)) return *refusal;
-  if (join.snapshot) draft.raise_token(join.snapshot->token, nullptr);
+  if (join.snapshot && !PLANTED(resync_token_low)) draft.raise_token(join.snapshot->token, nullptr);
 
   // Whoever looked after the lost run's commit knows how it ended.
   Round* held = draft.holder();

@@ -95,6 +95,7 @@ void end_what_is_over(Draft& draft) {
     end_unconfirmed_sever(draft, round);
     expire_if_empty(draft, round);
   }
+  end_resync(draft);
   std::erase_if(record.guests, [&](const Member& guest) {
     if (guest.lease_until > draft.now) return false;
     draft.note(EventKind::kPartyLapsed, nullptr, guest).text = "it had come to look";
@@ -191,6 +192,10 @@ std::optional<Instant> next_wake(const Record& record, const Settings& settings)
     if (when > record.now) at(when);
   };
   for (const auto& [party, excuse] : record.excuses) at(excuse.until);
+  if (record.resync) at(record.resync->until);
+  if (std::ranges::any_of(record.rounds, [](const Round& r) { return !is_final(r.state); })) {
+    at_future(settings.quiet_until);
+  }
   for (const Round& round : record.rounds) {
     if (is_final(round.state)) {
       at(round.linger_until);

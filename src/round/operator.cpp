@@ -94,6 +94,13 @@ Reply on_resolve_begin(Draft& draft, const ResolveBegin& begin) {
                    "round " + round->id.value + " is " + std::string(to_string(round->state)) +
                        "; only INDETERMINATE is resolved");
   }
+  if ((record.resync || draft.now < draft.settings.quiet_until) && !PLANTED(resync_resolves)) {
+    return refused(ErrorCode::kAborted, "RESYNCHRONISING",
+                   "target " + record.target.value + " resynchronises (" +
+                       (record.resync ? record.resync->why : "another server answers for the store") +
+                       "): nothing is granted meanwhile; begin again when that is over, see syzygy status --target " +
+                       record.target.value);
+  }
   if ((begin.seen < round->outcome->revision || begin.seen > record.revision) && !PLANTED(resolve_unseen)) {
     return refused(ErrorCode::kAborted, "REVISION_STALE",
                    "you saw revision " + std::to_string(begin.seen.value) + ", but the round became INDETERMINATE at " +

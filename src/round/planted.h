@@ -26,6 +26,17 @@ namespace syzygy::round {
   X(sever_beats_outcome, "7", "a sever wins over the outcome in the target") \
   X(sever_beats_begun, "applier lost", "a sever wins over a step that was begun and not finished") \
   X(sever_beats_unknown, "applier lost", "a sever ends a run whose steps nobody could compare") \
+  X(resync_skipped, "15", "a store that went back in time is believed") \
+  X(resync_elects, "15", "grants during resynchronisation") \
+  X(resync_again, "15", "a life that was resynchronised is resynchronised again for each who comes late") \
+  X(resync_foreign_row, "15", "the row of another database is taken for this one's") \
+  X(resync_row_unread, "15", "a claim that the target refuses is no evidence") \
+  X(resync_outcome_lost, "7", "an outcome that was told before is not told again") \
+  X(suspicion_ignored, "15", "another server answers, and is believed at once") \
+  X(resync_resolves, "RESYNCHRONISING", "an operator is granted a token during resynchronisation") \
+  X(resync_token_low, "15", "the next token is not above the target's own") \
+  X(resync_token_reset, "15", "the token begins anew with the store's new life") \
+  X(resync_forgets_round, "15", "a round that a client was in is forgotten") \
   X(visit_believed, "9", "a visitor with nothing pending ends a round in RECOVERING") \
   X(anything_succeeds, "9", "a claim that found something else pending is a success") \
   X(expires_while_applying, "moves", "a round that holds its target expires") \
@@ -102,7 +113,6 @@ namespace syzygy::round {
 #define SYZYGY_GUARDS_ELSEWHERE(X) \
   X("5", "the fence in the target: tests/migration/target; here the walk checks it for every bug") \
   X("8", "a reply before its commit is the engine's to plant: engine/planted.h, tests/sim") \
-  X("15", "resynchronisation is not built yet") \
   X("17", "the release gate is not built yet") \
   X("21", "a hint trusted as truth is the engine's to plant: engine/planted.h, tests/sim") \
   X("ROUND_UNKNOWN", "nothing to act on: without it the process would stop") \

@@ -5,6 +5,7 @@
 // (base/time.h). Nothing here does I/O, reads a clock or draws a random number.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -256,8 +257,21 @@ struct Presence {
   friend bool operator==(const Presence&, const Presence&) = default;
 };
 
+// The store went back in time, or began anew, below this target: until then only evidence is taken, nothing is granted.
+struct Resync {
+  Instant since;
+  Instant until;
+  std::string why;
+  Token seen;  // the highest that anybody brought since
+
+  friend bool operator==(const Resync&, const Resync&) = default;
+};
+
 struct Record {
   TargetName target;
+  std::string epoch;  // of this life of the record: the store's when it began, another after each regression
+  std::vector<std::string> former;  // lives that were resynchronised: whoever still remembers one tells nothing new
+  std::optional<Resync> resync;
   Revision revision;        // of the newest event
   Token token;              // the highest granted, or seen in the target
   Generation generation;    // of the newest round: one counter for the target, so that no two rounds ever share one
@@ -286,6 +300,10 @@ struct Settings {
   Duration linger{600'000};
   Duration decline{5'000};
   Duration wait_default{1'800'000};
+  // How long whoever was granted something in a lost life of the record may still act on it.
+  [[nodiscard]] Duration resync() const { return std::max(lease_max, lease_unfenced) + lock_delay_unfenced; }
+  // Until then nothing is granted: another server answers for the store, and what it lacks is still being found out.
+  Instant quiet_until{};
   std::size_t parties_max = 1'000;
   std::size_t members_max = 4'000;  // of one round, replaced and departed incarnations included
   std::size_t gathering_max = 64;

@@ -22,6 +22,15 @@ Reply on_resolve_finish(Draft& draft, const ResolveFinish& finish);  // operator
 Reply on_set_target(Draft& draft, const SetTarget& set);             // operator.cpp
 void on_grace(Draft& draft, const Grace& grace);                     // leases.cpp
 
+// What a command brings beside its request: a memory, and what a join saw in the target. Before anything is judged: it
+// may show that this record is of an older life. (resync.cpp)
+void take_evidence(Draft& draft, const Command& command);
+// A claim or a guard of `party` found `row` in the target, while `known` was the highest token that was granted here.
+// (resync.cpp)
+void look_at_row(Draft& draft, Token row, Token known, const PartyName& party);
+// The resynchronisation, if its time is over. (resync.cpp)
+void end_resync(Draft& draft);
+
 // Ends what time has ended: leases, deadlines, excuses, grants, unconfirmed severs, empty gatherings, lingering.
 // (leases.cpp)
 void end_what_is_over(Draft& draft);

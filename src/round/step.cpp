@@ -24,11 +24,18 @@ const RequestId* request_of(const Command& command) {
       command);
 }
 
-// The same body has the same digest, whatever fresh id the daemon put into this attempt of it.
+// The same body has the same digest, whatever fresh id the daemon put into this attempt of it, and whatever the client
+// remembers by now.
 std::string digest_of(const Command& command) {
   if (const Join* join = std::get_if<Join>(&command)) {
     Join plain = *join;
     plain.fresh_round = RoundId{};
+    plain.memory.reset();
+    return sha256_hex(encode(Command{std::move(plain)})).substr(0, 32);
+  }
+  if (const Report* report = std::get_if<Report>(&command)) {
+    Report plain = *report;
+    plain.memory.reset();
     return sha256_hex(encode(Command{std::move(plain)})).substr(0, 32);
   }
   return sha256_hex(encode(command)).substr(0, 32);
@@ -98,7 +105,7 @@ Reply execute(Draft& draft, const Command& command) {
         if constexpr (std::is_same_v<C, ResolveBegin>) return on_resolve_begin(draft, c);
         if constexpr (std::is_same_v<C, ResolveFinish>) return on_resolve_finish(draft, c);
         if constexpr (std::is_same_v<C, SetTarget>) return on_set_target(draft, c);
-        return Reply{};  // Tick, Grace: time was looked at before
+        return Reply{};  // Tick, Grace, Remind: looked at before
       },
       command);
 }
@@ -142,8 +149,9 @@ Decision step(Record record, std::span<const Command> commands, Instant now, con
   Draft draft(changing, changing.now, settings);
   decision.replies.resize(commands.size());
 
-  // Grace before anything is judged; then what time has ended; then reports, which may tell how a lost run ended; then
-  // the rest.
+  // Evidence and grace before anything is judged; then what time has ended; then reports, which may tell how a lost run
+  // ended; then the rest.
+  for (const Command& command : commands) take_evidence(draft, command);
   for (const Command& command : commands) {
     if (const Grace* grace = std::get_if<Grace>(&command)) on_grace(draft, *grace);
   }

@@ -4,7 +4,7 @@
 //      │            │  ▲        │
 //      │            ▼  │token+1 ▼
 //      │          RECOVERING ◀──┘ ──────▶ SUCCEEDED | FAILED | INDETERMINATE ──▶ SUCCEEDED | FAILED
-//      └──▶ EXPIRED | DISSOLVED | SUPERSEDED
+//      └──▶ EXPIRED | DISSOLVED | SUPERSEDED        (resynchronising: GATHERING ──▶ RECOVERING)
 #pragma once
 
 #include <string_view>
@@ -24,6 +24,8 @@ inline constexpr Move kMoves[] = {
     {State::kGathering, State::kExpired, "every member's deadline or lease is over"},
     {State::kGathering, State::kDissolved, "severed"},
     {State::kGathering, State::kSuperseded, "obsolete, or the effective N, roster or excuses changed"},
+    {State::kGathering, State::kRecovering,
+     "resynchronising: somebody saw it further on, or its outcome in the target"},
     {State::kElected, State::kApplying, "claim complete, pending is the gathered plan, or in recovery a suffix of it"},
     {State::kElected, State::kSucceeded, "claimed, and nothing is pending, or the outcome stands in the target"},
     {State::kElected, State::kSuperseded, "claimed, anything else is pending, and nothing was applied"},

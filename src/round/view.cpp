@@ -88,6 +88,9 @@ bool quorum_complete(const Record& record, const Round& r) {
 }
 
 std::string waits_for(const Record& record, const Round& r, Instant now) {
+  if (record.resync && !is_final(r.state) && r.state != State::kIndeterminate) {
+    return "the target resynchronises: " + record.resync->why;
+  }
   if (r.state == State::kRecovering) {
     return r.sever ? "it was severed; its end is not confirmed yet"
                    : "the applier was lost; somebody able to look is awaited";

@@ -280,6 +280,11 @@ const std::vector<Case>& cases() {
           "a tick", {}, [](auto&) {}, "FIELD_INVALID", "command"),
       with<round::Grace>(
           "a grace", {}, [](auto&) {}, "FIELD_INVALID", "command"),
+      with<round::Remind>(
+          "a reminder", {}, [](auto&) {}, "FIELD_INVALID", "command"),
+      with<round::Renew>(
+          "a memory of a round without a name", {IncarnationId{"i"}, {}},
+          [](auto& c) { c.memory.emplace().round.emplace(); }, "NAME_INVALID", "memory.round.id"),
   };
   return all;
 }

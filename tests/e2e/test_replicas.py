@@ -212,7 +212,7 @@ class Replicas:
         log = os.path.join(site.scratch.path, "older.log")
         older = Process([os.environ["SYZYGYD"], "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--store", store.url], log)
         self.assertEqual(older.wait(BOUND), 65, older.output())
-        self.assertIn("has version 2, this program reads up to 1; run the newer syzygyd that wrote it", older.output())
+        self.assertIn("has version 3, this program reads up to 2; run the newer syzygyd that wrote it", older.output())
 
     def fresh_store(self) -> Any:
         store = self.make_store()
@@ -229,7 +229,7 @@ class RedisReplicas(Replicas, unittest.TestCase):
         """The record's own version is what its bytes begin with; the store's has to change, too, or nobody looks."""
         script = (
             "local b = redis.call('HGET', KEYS[1], 'bytes'); local v = redis.call('HGET', KEYS[1], 'version'); "
-            "redis.call('HSET', KEYS[1], 'bytes', string.char(2) .. string.sub(b, 2), 'version', string.sub(v, 1, -2) .. (string.sub(v, -1) == '0' and '1' or '0')) "
+            "redis.call('HSET', KEYS[1], 'bytes', string.char(3) .. string.sub(b, 2), 'version', string.sub(v, 1, -2) .. (string.sub(v, -1) == '0' and '1' or '0')) "
             "return 1"
         )
         self.assertIn(":1", store.ask("EVAL", script, "1", "{syzygy}:record:" + key))
@@ -246,7 +246,7 @@ class PostgresReplicas(Replicas, unittest.TestCase):
     def bump(self, store: Any, key: str) -> None:
         with store.connect("postgres") as connection:
             connection.execute(
-                "UPDATE syzygy.record SET bytes = '\\x02' || substr(bytes, 2), counter = nextval('syzygy.counter'), commit_id = md5(commit_id)::char(16)"
+                "UPDATE syzygy.record SET bytes = '\\x03' || substr(bytes, 2), counter = nextval('syzygy.counter'), commit_id = md5(commit_id)::char(16)"
                 " WHERE key = convert_to(%s, 'UTF8')",
                 [key],
             )

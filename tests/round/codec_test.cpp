@@ -13,6 +13,7 @@
 #include "round/barrier.h"
 #include "round/command.h"
 #include "round/effect.h"
+#include "round/fields.h"
 #include "round/step.h"
 
 namespace syzygy::round {
@@ -166,6 +167,24 @@ TEST(Codec, RefusesANewerVersionAndNamesBoth) {
   EXPECT_EQ(refused.error().reason, "RECORD_NEWER");
   EXPECT_NE(refused.error().message.find("version 127"), std::string::npos) << refused.error().message;
   EXPECT_NE(refused.error().message.find("up to " + std::to_string(kRecordVersion)), std::string::npos);
+}
+
+// What a daemon of the version before wrote: it knew nothing of lives.
+TEST(Codec, ReadsVersionOne) {
+  Record record;
+  record.target = TargetName{"orders"};
+  Join visit;
+  visit.request = {IncarnationId{"a1"}, 1};
+  visit.party = PartyName{"a"};
+  record = step(record, std::vector<Command>{visit}, Instant{1'000'000}, {}).record;
+  ASSERT_EQ(record.visits.size(), 1u);
+  Writer old;
+  old.number(1);
+  write_fields(old, record, 1);
+  const auto read = decode(std::move(old).bytes());
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, record);
+  EXPECT_EQ(encode(*read).front(), '\x02');
 }
 
 // The encoding itself: one value, one way to write it.

@@ -50,6 +50,15 @@ void print(std::ostream& out, const Finding& finding) {
   if (finding.sessions_gone) out << " gone";
 }
 
+void print(std::ostream& out, const Memory& memory) {
+  out << " remembers " << memory.epoch.substr(0, 8) << ':' << memory.revision.value << ':' << memory.token.value;
+  if (!memory.round) return;
+  const RememberedRound& round = *memory.round;
+  out << " was " << round.id.value << ' ' << to_string(round.state) << (round.fenced ? " fenced" : "") << " of "
+      << round.applier.value << " under " << round.token.value << ' ';
+  print(out, round.plan);
+}
+
 struct Printer {
   std::ostream& out;
 
@@ -128,13 +137,33 @@ struct Printer {
   }
   void operator()(const Tick&) const { out << "tick"; }
   void operator()(const Grace& c) const { out << "grace " << c.boot; }
+  void operator()(const Remind& c) const { print(out << "remind", c.memory); }
 };
+
+// Which memory came with it, if any: no part of the body that tells repeated requests apart.
+const Memory* memory_of(const Command& command) {
+  return std::visit(
+      [](const auto& c) -> const Memory* {
+        if constexpr (requires { c.memory->token; }) {
+          return c.memory ? &*c.memory : nullptr;
+        } else {
+          return nullptr;
+        }
+      },
+      command);
+}
 
 }  // namespace
 
 std::string describe(const Command& command) {
   std::ostringstream out;
   std::visit(Printer{out}, command);
+  return out.str();
+}
+
+std::string describe_all(const Command& command) {
+  std::ostringstream out(describe(command), std::ios::ate);
+  if (const Memory* memory = memory_of(command)) print(out, *memory);
   return out.str();
 }
 
@@ -149,6 +178,9 @@ Chaos::Chaos(std::uint64_t seed) : random_(seed * 0x9E3779B97F4A7C15ULL + 1) {
     settings_.lingering_max = 1 + below(3);
   }
   if (chance(10)) settings_.requests_max = 2 + below(4);
+  if (chance(10)) settings_.quiet_until = Instant{1'000'000 + static_cast<std::int64_t>(below(30'000))};
+  forgetful_ = chance(50);
+  if (!forgetful_ && chance(70)) settings_.lease_max = settings_.lease_unfenced = Duration{20'000};
   const PlanStage all = PlanStage::kAll;
   plans_ = {plan_of("123", all), plan_of("123", all), plan_of("23", all),
             plan_of("3", all),   plan_of("34", all),  plan_of("56", all)};
@@ -239,6 +271,33 @@ Finding Chaos::finding(const Round& round) {
   return found;
 }
 
+// What somebody saw before the store went back, or just now, or long ago.
+Memory Chaos::memory(const Record& record) {
+  Memory memory;
+  if (record.revision > newest_.revision || chance(1)) newest_ = record;
+  const Record& seen = chance(70) ? newest_ : record;
+  memory.epoch = chance(95)              ? seen.epoch
+                 : chance(50)            ? "elsewhere"
+                 : record.former.empty() ? ""
+                                         : record.former.front();
+  memory.revision = Revision{chance(80) ? seen.revision.value : below(seen.revision.value + 3)};
+  memory.token = Token{chance(80) ? seen.token.value : below(seen.token.value + 3)};
+  if (chance(1)) memory.token = Token{std::uint64_t{1} << 62};
+  if (seen.rounds.empty() || chance(30)) return memory;
+  const Round& round = one_of(seen.rounds);
+  RememberedRound& was = memory.round.emplace();
+  was.id = chance(95) ? round.id : RoundId{"gone" + std::to_string(below(3))};
+  was.plan = round.plan;
+  was.quorum = round.effective;
+  was.state = chance(80) ? round.state : static_cast<State>(below(10));
+  was.applier = round.grant ? round.grant->incarnation : round.last_run ? round.last_run->incarnation : IncarnationId{};
+  was.applier_party = round.grant ? round.grant->party : round.last_run ? round.last_run->party : PartyName{};
+  was.token = round.grant ? round.grant->token : round.last_run ? round.last_run->token : Token{below(3)};
+  was.fenced = round.grant ? round.grant->fenced : round.last_run && round.last_run->fenced;
+  if (chance(3)) was.plan.steps.clear();
+  return memory;
+}
+
 Join Chaos::join(const Record& record) {
   Join join;
   join.party = party();
@@ -261,7 +320,8 @@ Join Chaos::join(const Record& record) {
   if (chance(75)) {
     Snapshot& seen = join.snapshot.emplace();
     const std::uint64_t top = record.token.value;
-    seen.token = Token{chance(60) ? top : chance(60) ? top / 2 : chance(80) ? 0 : top + below(4)};
+    seen.token = Token{chance(60) ? top : chance(60) ? top / 2 : chance(80) || forgetful_ ? 0 : top + below(4)};
+    if (forgetful_ && chance(5)) seen.token = Token{top + (1 << 20) - below(top + 1)};
     if (chance(2)) seen.token = Token{(std::uint64_t{1} << 62) - (chance(50) ? 1 : 0)};
     for (const char c : std::string("123").substr(0, below(4))) {
       seen.recent.push_back(plan_of(std::string(1, c), join.plan ? join.plan->stage : PlanStage::kAll).steps.front());
@@ -274,6 +334,7 @@ Join Chaos::join(const Record& record) {
       seen.last_outcome = TargetOutcome{round.id, token, State::kSucceeded};
     }
   }
+  if (!forgetful_ && chance(20)) join.memory = memory(record);
   join.host = "host";
   join.fresh_round = RoundId{"r" + std::to_string(++rounds_)};
   return join;
@@ -287,7 +348,7 @@ Confirm Chaos::confirm(const Record& record, const Round& round) {
   confirm.claim = kind < 85 ? Claim::kComplete : kind < 92 ? Claim::kRefused : Claim::kDeclined;
   confirm.fenced = chance(70);
   confirm.finding = finding(round);
-  confirm.row_token = Token{record.token.value + below(3)};
+  confirm.row_token = Token{record.token.value + (forgetful_ ? below(2) << 20 : below(3))};
   if (chance(2)) confirm.row_token = Token{std::uint64_t{1} << 62};
   confirm.reason = "no route";
   return confirm;
@@ -306,7 +367,8 @@ Report Chaos::report(const Record& record, const Round& round) {
   report.message = "as reported";
   report.in_target = report.result == RunResult::kSucceeded && chance(70);
   report.session_ended = chance(50);
-  report.row_token = Token{record.token.value + below(3)};
+  report.row_token = Token{record.token.value + (forgetful_ ? 0 : below(3))};
+  if (!forgetful_ && chance(10)) report.memory = memory(record);
   return report;
 }
 
@@ -377,6 +439,7 @@ Command Chaos::draw(const Record& record) {
       renew.incarnation = holder_or_other(held->grant->incarnation);
       renew.token = token(record, held->grant->token);
     }
+    if (!forgetful_ && chance(20)) renew.memory = memory(record);
     return renew;
   }
   if (kind < 70) {
@@ -430,6 +493,7 @@ Command Chaos::draw(const Record& record) {
     if (chance(10)) set.rebind = Binding{"id", "system", "clone", "default"};
     return with_request(set, IncarnationId{"op"});
   }
+  if (!forgetful_ && kind < 89) return Remind{memory(record)};
   if (kind < 92) return Grace{"boot" + std::to_string(below(6))};
   return Tick{};
 }

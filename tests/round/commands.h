@@ -18,12 +18,14 @@ namespace syzygy::round {
 
 // Every field that has an effect, save for the fresh id that a daemon draws for each attempt.
 std::string describe(const Command& command);
+std::string describe_all(const Command& command);  // with the memory that came with it
 
 class Chaos {
  public:
   explicit Chaos(std::uint64_t seed);
 
   Settings settings() const { return settings_; }
+  bool forgetful() const { return forgetful_; }
   std::vector<Command> batch(const Record& record);
   // Some time later, often exactly when something ends, or a moment before or after; at times a clock that went back.
   Instant later(Instant now, std::optional<Instant> wake);
@@ -41,6 +43,7 @@ class Chaos {
   Join join(const Record& record);
   Confirm confirm(const Record& record, const Round& round);
   Report report(const Record& record, const Round& round);
+  Memory memory(const Record& record);
   Finding finding(const Round& round);
   PartyName party();
   IncarnationId incarnation(const PartyName& party);
@@ -49,6 +52,8 @@ class Chaos {
   std::mt19937_64 random_;
   Settings settings_;
   int parties_ = 3;
+  bool forgetful_ = true;  // nothing in this story shows an older life
+  Record newest_;          // that was ever seen
   std::vector<Plan> plans_;
   std::map<IncarnationId, std::uint64_t> sequence_;
   std::map<IncarnationId, Command> last_;

@@ -128,8 +128,9 @@ std::set<RoundId> Oracle::at_odds(const Game& game) const {
   return odds;
 }
 
-void Oracle::hear(Revision newest, const std::map<RoundId, Revision>& outcomes) {
+void Oracle::hear(Revision newest, const std::map<RoundId, Revision>& outcomes, const std::string& epoch) {
   revision_ = newest;
+  epoch_ = epoch;
   for (Game& game : games_) {
     const auto told = outcomes.find(game.id);
     if (told != outcomes.end()) game.outcome_revision = told->second;
@@ -180,6 +181,121 @@ void Oracle::requorum() {
   }
 }
 
+// --- A store that went back in time -------------------------------------------------------------------------------
+
+// "Found by what daemons and clients last saw, and by the target's own row."
+void Oracle::look_back(const Command& command) {
+  const std::optional<Memory>* memory = nullptr;
+  std::optional<Memory> reminded;
+  const Snapshot* looked = nullptr;
+  const Join* join = std::get_if<Join>(&command);
+  if (join != nullptr) {
+    memory = &join->memory;
+    const bool elsewhere = binding_ && join->binding && *join->binding != *binding_;
+    if (join->snapshot && !elsewhere) looked = &*join->snapshot;
+  }
+  if (const auto* renew = std::get_if<Renew>(&command)) memory = &renew->memory;
+  if (const auto* report = std::get_if<Report>(&command)) memory = &report->memory;
+  if (const auto* remind = std::get_if<Remind>(&command)) {
+    reminded = remind->memory;
+    memory = &reminded;
+  }
+  const bool remembers = memory != nullptr && memory->has_value();
+  if (!quiet_since_) {
+    bool lost = false;
+    if (remembers && (*memory)->token.value < kImplausible) {
+      const Memory& seen = **memory;
+      if (seen.epoch == epoch_) {
+        lost = seen.revision > revision_;
+      } else {
+        // "It is skipped for a target on which nothing was ever claimed."
+        const bool claimed = seen.token.value != 0 || seen.round.has_value();
+        const bool known_empty = looked != nullptr ? looked->token.value == 0 : join == nullptr;
+        lost = seen.token > token_ || (!lives_.contains(seen.epoch) && (claimed || !known_empty));
+      }
+    }
+    if (looked != nullptr && looked->token > token_ && looked->token.value < kImplausible) {
+      // A break-glass run claims the row's token + 2^20, or a little less than what was granted.
+      const std::uint64_t beyond = (looked->token.value - token_.value) & ((1U << 20) - 1);
+      lost = lost || (beyond != 0 && beyond <= (1U << 20) - (1U << 16));
+    }
+    if (lost) begin_again();
+  }
+  if (remembers && !(*memory)->epoch.empty() && quiet_since_) lives_.insert((*memory)->epoch);
+  if (!quiet_since_) return;
+  const auto plausible = [](Token token) { return token.value < kImplausible; };
+  if (remembers) {
+    const Memory& seen = **memory;
+    if (plausible(seen.token)) see_token(seen.token);
+    if (seen.round && plausible(seen.round->token)) {
+      see_token(seen.round->token);
+      bring_back(*seen.round);
+    }
+  }
+  if (looked == nullptr) return;
+  if (plausible(looked->token)) see_token(looked->token);
+  if (!looked->last_outcome || holder() != nullptr) return;
+  Game* game = find(looked->last_outcome->round);
+  if (game == nullptr || game->state != State::kGathering) return;
+  game->run = Lost{{}, looked->last_outcome->token, true, true};
+  lose_applier(*game);
+}
+
+void Oracle::see_row(Token row, Token known) {
+  const std::uint64_t beyond = row > known ? (row.value - known.value) & ((1U << 20) - 1) : 0;
+  if (!quiet_since_ && beyond != 0 && beyond <= (1U << 20) - (1U << 16)) begin_again();
+}
+
+void Oracle::begin_again() {
+  quiet_since_ = now_;
+  if (!epoch_.empty()) lives_.insert(epoch_);
+  Game* held = holder();
+  if (held == nullptr || !held->right) return;
+  // Not known whether it ran; if it did, in a database that is known, the fence guards it.
+  if (!held->run) {
+    held->run = Lost{held->right->who, held->right->token, binding_.has_value() && !held->plan.opaque, false};
+  }
+  lose_applier(*held);
+}
+
+void Oracle::bring_back(const RememberedRound& seen) {
+  if (seen.id.empty()) return;
+  Game* game = find(seen.id);
+  if (seen.state == State::kSucceeded || seen.state == State::kFailed) {  // invariant 7
+    if (game != nullptr && !over(*game)) tell(*game, seen.state, seen.token, false);
+    return;
+  }
+  if (seen.state != State::kElected && seen.state != State::kApplying && seen.state != State::kRecovering &&
+      seen.state != State::kIndeterminate) {
+    return;
+  }
+  Game* held = holder();
+  if (held != nullptr && held != game) {
+    if (held->run && held->run->token >= seen.token) return;
+    if (!held->run && seen.token.value == 0) return;
+    given_up_.insert(held->id);
+    held->retired = true;  // it had ended before the newer one was elected
+    held->state = State::kDissolved;
+  }
+  if (game == nullptr) {
+    if (!check_plan(seen.plan) || given_up_.contains(seen.id)) return;
+    Game again;
+    again.id = seen.id;
+    again.generation = games_.size() + 1;
+    again.plan = seen.plan;
+    again.effective = seen.quorum;
+    games_.push_back(again);
+    game = &games_.back();
+  }
+  if (over(*game) || game->state == State::kIndeterminate) return;
+  if (!game->run || game->run->token < seen.token) {
+    game->run = Lost{seen.applier, seen.token, seen.fenced && !game->plan.opaque, false};
+  } else if (game->run->token == seen.token) {
+    game->run = Lost{seen.applier, seen.token, (seen.fenced || game->run->fenced) && !game->plan.opaque, false};
+  }
+  if (game->state == State::kGathering) lose_applier(*game);
+}
+
 // --- Time ------------------------------------------------------------------------------------------------------------
 
 void Oracle::pass_time() {
@@ -209,6 +325,15 @@ void Oracle::pass_time() {
       bool anybody = false;
       for (const Seat& seat : game.seats) anybody = anybody || seat.standing == Standing::kLive;
       if (!anybody) finish(game, State::kExpired);
+    }
+  }
+  const Duration longest = std::max(rules_.lease_max, rules_.lease_unfenced) + rules_.lock_delay_unfenced;
+  if (quiet_since_ && *quiet_since_ + longest <= now_) {
+    quiet_since_.reset();
+    if (token_.value > 0) token_.value += 1'024;  // above what nobody brought, because nobody claimed it
+    Game* held = holder();
+    if (held != nullptr && held->state == State::kRecovering && held->run && !held->run->fenced && !held->run->ended) {
+      tell(*held, State::kIndeterminate, held->run->token, false);
     }
   }
   std::vector<Seat> awake;
@@ -268,6 +393,7 @@ void Oracle::give(Game& game, const Seat& seat, bool to_settle) {
 }
 
 void Oracle::elect() {
+  if (quiet()) return;
   if (Game* held = holder()) {
     if (held->state == State::kRecovering) go_on(*held);
     if (holder() != nullptr) return;
@@ -338,6 +464,8 @@ void Oracle::go_on(Game& game) {
 std::vector<Reply> Oracle::step(std::span<const Command> commands, Instant now) {
   now_ = std::max(now_, now);
   std::vector<Reply> replies(commands.size());
+  given_up_.clear();
+  for (const Command& command : commands) look_back(command);
   for (const Command& command : commands) {
     if (const Grace* grace = std::get_if<Grace>(&command)) give_grace(*grace);
   }
@@ -610,8 +738,10 @@ Reply Oracle::run(const Confirm& confirm) {
   const Right right = *game->right;
   if (confirm.claim == Claim::kRefused) {
     if (confirm.row_token.value >= kImplausible) return no("TOKEN_IMPLAUSIBLE");
+    const Token known = token_;
     see_token(confirm.row_token);
     lose_applier(*game);
+    see_row(confirm.row_token, known);
     return say(Verdict::kStop, game->id);
   }
   if (confirm.claim == Claim::kDeclined) {
@@ -735,12 +865,14 @@ Reply Oracle::run(const Report& report) {
   } else if (report.result == RunResult::kIndeterminate) {
     tell(*game, State::kIndeterminate, report.token, report.in_target);
   } else {
+    const Token known = token_;
     if (report.result == RunResult::kFencedOut) {
       if (report.row_token.value >= kImplausible) return no("TOKEN_IMPLAUSIBLE");
       see_token(report.row_token);
     }
     if (report.session_ended) game->run->ended = true;
     if (runs) lose_applier(*game);
+    if (report.result == RunResult::kFencedOut) see_row(report.row_token, known);
   }
   return done;
 }
@@ -828,6 +960,7 @@ Reply Oracle::run(const ResolveBegin& begin) {
   Game* game = find(begin.round);
   if (game == nullptr) return no("ROUND_UNKNOWN");
   if (game->state != State::kIndeterminate) return no("NOT_INDETERMINATE");
+  if (quiet()) return no("RESYNCHRONISING");
   if (begin.seen < game->outcome_revision || begin.seen > revision_) return no("REVISION_STALE");
   token_ = token_.next();
   game->resolving = {begin.request.incarnation, token_};
@@ -890,6 +1023,7 @@ std::string Oracle::picture() const {
       << "\npin " << (pin_ ? plain(*pin_) : "none") << " bound " << (binding_ ? binding_->database : "no")
       << " excused";
   for (const auto& [party, until] : excused_) out << ' ' << party.value << '@' << until.ms;
+  if (quiet_since_) out << "\nlooking back since " << quiet_since_->ms;
   out << "\nopaque";
   for (const auto& [stage, plan] : opaque_done_) out << ' ' << to_string(stage) << '=' << plan_hash(plan).value;
   const auto seat_line = [&](const Seat& seat) {

@@ -25,8 +25,9 @@ class Oracle {
 
   std::vector<Reply> step(std::span<const Command> commands, Instant now);
 
-  // Revisions count events, of which the oracle knows nothing: it is told the newest, and those of outcomes.
-  void hear(Revision newest, const std::map<RoundId, Revision>& outcomes);
+  // Revisions count events, of which the oracle knows nothing: it is told the newest, and those of outcomes. So is the
+  // name of the record's life.
+  void hear(Revision newest, const std::map<RoundId, Revision>& outcomes, const std::string& epoch);
 
   std::string picture() const;
 
@@ -102,6 +103,11 @@ class Oracle {
   void tell(Game& game, State state, Token token, bool in_target);
   void lose_applier(Game& game);
   void see_token(Token token);
+  void look_back(const Command& command);
+  void begin_again();
+  void bring_back(const RememberedRound& seen);
+  void see_row(Token row, Token known);
+  bool quiet() const { return quiet_since_.has_value() || now_ < rules_.quiet_until; }
   void requorum();
   void pass_time();
   void give_grace(const Grace& grace);
@@ -122,6 +128,7 @@ class Oracle {
   Reply run(const SetTarget& set);
   Reply run(const Tick&) { return {}; }
   Reply run(const Grace&) { return {}; }
+  Reply run(const Remind&) { return {}; }
 
   std::optional<Reply> learn(const Join& join);
   Reply visit(const Join& join);
@@ -148,6 +155,10 @@ class Oracle {
   std::map<PlanStage, Plan> opaque_done_;
   std::map<IncarnationId, Remembered> remembered_;
   std::string boot_;
+  std::string epoch_;
+  std::set<std::string> lives_;  // that were over before, or are being looked back at
+  std::optional<Instant> quiet_since_;
+  std::set<RoundId> given_up_;  // in this step
 };
 
 // What the oracle's picture must be equal to.

@@ -22,6 +22,7 @@ std::string picture(const Record& record) {
       << " arrivals " << record.order << "\npin " << (record.pin ? written(record.pin->quorum) : "none") << " bound "
       << (record.binding ? record.binding->database : "no") << " excused";
   for (const auto& [party, excuse] : record.excuses) out << ' ' << party.value << '@' << excuse.until.ms;
+  if (record.resync) out << "\nlooking back since " << record.resync->since.ms;
   out << "\nopaque";
   for (const auto& [stage, hash] : record.opaque_applied) out << ' ' << to_string(stage) << '=' << hash.value;
   const auto seat_line = [&](const Member& member) {

@@ -33,14 +33,29 @@ std::string tell(std::uint64_t seed, std::set<std::pair<State, State>>& moves) {
   Oracle oracle(settings);
   Record record;
   record.target = TargetName{"orders"};
+  record.epoch = "a life";
+  oracle.hear({}, {}, record.epoch);
+  std::pair<Record, Oracle> backup{record, oracle};
   Instant now{1'000'000};
   std::optional<Instant> wake;
   std::ostringstream story;
   for (int i = 0; i < kStorySteps; ++i) {
+    if (!chaos.forgetful() && i == static_cast<int>(10 + seed % 13)) backup = {record, oracle};
+    if (!chaos.forgetful() && i == static_cast<int>(30 + seed % 11)) {
+      story << (seed % 2 == 0 ? "the store goes back\n" : "the store begins anew\n");
+      if (seed % 2 == 1) {
+        backup = {Record{}, Oracle(settings)};
+        backup.first.target = record.target;
+        backup.first.epoch = "another life";
+        backup.second.hear({}, {}, backup.first.epoch);
+      }
+      record = backup.first;
+      oracle = backup.second;
+    }
     now = chaos.later(now, wake);
     const std::vector<Command> commands = chaos.batch(record);
     story << "at " << now.ms << "\n";
-    for (const Command& command : commands) story << "  " << describe(command) << "\n";
+    for (const Command& command : commands) story << "  " << describe_all(command) << "\n";
     Decision decision = step(record, commands, now, settings);
     std::string wrong;
     if (!decision.broken.empty()) wrong = "a broken invariant: " + decision.broken;
@@ -77,7 +92,7 @@ std::string tell(std::uint64_t seed, std::set<std::pair<State, State>>& moves) {
     for (const Event& event : decision.events) {
       if (event.kind == EventKind::kRoundMoved) moves.emplace(event.from, event.to);
     }
-    oracle.hear(decision.record.revision, outcomes);
+    oracle.hear(decision.record.revision, outcomes, decision.record.epoch);
     record = std::move(decision.record);
     wake = decision.wake_at;
   }

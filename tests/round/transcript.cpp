@@ -16,10 +16,10 @@ namespace {
 
 const char* name_of(EventKind kind) {
   static const char* const kNames[] = {
-      "?",       "opened",       "moved",   "joined",   "replaced",  "lapsed",    "revived",      "left",
-      "visited", "granted",      "claimed", "declined", "progress",  "severed",   "acknowledged", "pinned",
-      "excused", "excuse-ended", "bound",   "diverged", "converged", "resolving", "evidence",     "retired",
-      "graced",  "token-raised",
+      "?",       "opened",       "moved",        "joined",       "replaced",  "lapsed",    "revived",      "left",
+      "visited", "granted",      "claimed",      "declined",     "progress",  "severed",   "acknowledged", "pinned",
+      "excused", "excuse-ended", "bound",        "diverged",     "converged", "resolving", "evidence",     "retired",
+      "graced",  "token-raised", "resync-begun", "resync-ended",
   };
   return kNames[static_cast<std::size_t>(kind)];
 }
@@ -118,6 +118,23 @@ class Story {
       (words.at(0) == "lingering" ? settings_.lingering_max
        : words.at(0) == "record"  ? settings_.record_bytes_max
                                   : settings_.members_max) = static_cast<std::size_t>(number(words.at(1)));
+      return {};
+    }
+    if (verb == "quiet") {  // another server answers for the store: nothing is granted until then
+      settings_.quiet_until.ms = 1'000'000 + millis(words.at(0));
+      return {};
+    }
+    if (verb == "backup") {
+      backup_ = record_;
+      return {};
+    }
+    if (verb == "restore") {  // the store goes back to its backup; or, "restore nothing", begins anew
+      if (!words.empty()) {
+        backup_ = Record{};
+        backup_.target = record_.target;
+        backup_.epoch = "another";
+      }
+      record_ = backup_;
       return {};
     }
     if (verb == "repeat") return step_with(last_.at(words.at(0)));
@@ -219,12 +236,15 @@ class Story {
         for (const auto& name : split(options["history"], ',')) join.snapshot->recent.push_back(step_named(name));
         join.snapshot->last_step = options["last"];
       }
+      join.memory = memory_of(options);
       join.fresh_round = RoundId{"r" + std::to_string(record_.generation.value + 1)};
       return remembered(who, join);
     }
     if (verb == "renew")
       return Renew{IncarnationId{plain.at(0)},
-                   has("token") ? Token{static_cast<std::uint64_t>(number(options["token"]))} : Token{}};
+                   has("token") ? Token{static_cast<std::uint64_t>(number(options["token"]))} : Token{},
+                   memory_of(options)};
+    if (verb == "remind") return Remind{*memory_of(options)};
     if (verb == "confirm") {
       Confirm confirm;
       confirm.request = request(plain.at(0));
@@ -341,6 +361,33 @@ class Story {
     unknown(verb);
   }
 
+  // "remembers=REVISION:TOKEN" of this life, "remembers=REVISION:TOKEN:LIFE" of another; "was=ROUND:STATE[:fenced]"
+  // with "ran=WHO" and the plan of this very line for its round.
+  std::optional<Memory> memory_of(std::map<std::string, std::string>& options) {
+    if (!options.contains("remembers")) return std::nullopt;
+    const auto parts = split(options["remembers"], ':');
+    Memory memory;
+    memory.epoch = parts.size() > 2 ? parts[2] : record_.epoch;
+    memory.revision = Revision{static_cast<std::uint64_t>(number(parts.at(0)))};
+    memory.token = Token{static_cast<std::uint64_t>(number(parts.at(1)))};
+    if (options.contains("was")) {
+      const auto was = split(options["was"], ':');
+      RememberedRound& seen = memory.round.emplace();
+      seen.id = RoundId{was.at(0)};
+      seen.state = was.at(1) == "applying"    ? State::kApplying
+                   : was.at(1) == "succeeded" ? State::kSucceeded
+                                              : State::kElected;
+      seen.fenced = was.size() > 2;
+      seen.token = memory.token;
+      seen.applier = IncarnationId{options["ran"]};
+      seen.applier_party = PartyName{party_of(options["ran"])};
+      seen.quorum = Quorum{2, {}};
+      seen.plan.target = record_.target;
+      for (const auto& name : split(options["of"], ',')) seen.plan.steps.push_back(step_named(name));
+    }
+    return memory;
+  }
+
   Finding finding_of(const std::string& text, const RoundId& id) {
     Finding finding;
     if (text == "whole") {
@@ -419,6 +466,7 @@ class Story {
   }
 
   Record record_;
+  Record backup_;
   Settings settings_;
   Instant now_;
   std::map<std::string, std::uint64_t> sequence_;

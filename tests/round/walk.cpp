@@ -20,12 +20,16 @@ struct Process {
   RoundId running;
   std::uint64_t token = 0;
   std::size_t next = 0;
+  Plan plan;  // of the round that it runs, which the record may lose
   bool changed = false;
   std::uint64_t sequence = 0;
+  std::optional<Memory> memory;  // of the life that was lost, until it was told
 };
 
 struct World {
   Record record;
+  std::optional<Record> backup;
+  int backups = 0, lives = 0;
   std::uint64_t row = 0;
   int row_holder = -1;
   std::set<std::string> committed;
@@ -55,6 +59,10 @@ class Walk {
   Walk(const Bounds& bounds, Coverage& coverage) : bounds_(bounds), coverage_(coverage) {
     settings_.lease = Duration{15'000};
     settings_.linger = Duration{40'000};
+    if (bounds.backups + bounds.losses > 0) {
+      settings_.lease_max = settings_.lease_unfenced = settings_.lease;
+      settings_.lock_delay_unfenced = Duration{1'000};
+    }
   }
 
   // Empty, or what is wrong and the way there.
@@ -62,6 +70,7 @@ class Walk {
     World first;
     first.record.target = TargetName{"orders"};
     first.record.now = Instant{1'000'000};
+    first.record.epoch = "first";
     first.processes.resize(bounds_.processes.size());
     add(first, -1, "start");
     while (!queue_.empty() && wrong_.empty()) {
@@ -104,6 +113,7 @@ class Walk {
     };
     const auto all_tokens = [&](auto&& visit) {
       visit(r.token);
+      if (r.resync) visit(r.resync->seen);
       for (Round& round : r.rounds) {
         if (round.grant) visit(round.grant->token);
         if (round.last_run) visit(round.last_run->token);
@@ -117,6 +127,9 @@ class Walk {
       tokens.insert(process.token);
     }
     for (const auto& [round, token] : world.outcomes) tokens.insert(token);
+    for (const Process& process : world.processes) {
+      if (process.memory) tokens.insert({process.memory->token.value, process.memory->round->token.value});
+    }
     all_members([&](Member& member, bool) { orders.insert(member.order); });
     const Instant now = r.now;
     const auto left = [&](Instant& at) { at = Instant{std::max<std::int64_t>(0, at.ms - now.ms)}; };
@@ -153,6 +166,13 @@ class Walk {
     r.order = 0;
     r.now = Instant{};
     r.graced_boot.clear();
+    r.epoch.clear();
+    r.former.clear();
+    if (r.resync) {
+      r.resync->why.clear();
+      r.resync->since = Instant{};
+      left(r.resync->until);
+    }
     std::string bytes = encode(r);
     const auto put = [&](const auto& value) { bytes += std::to_string(value) + ","; };
     put(rank(tokens, world.row));
@@ -168,7 +188,14 @@ class Walk {
       put(process.next);
       put(process.changed);
       bytes += process.running.value;
+      if (!process.memory) continue;
+      put(rank(tokens, process.memory->token.value));
+      bytes += process.memory->round->id.value + std::string(to_string(process.memory->round->state));
     }
+    put(world.lives);
+    put(world.backups);
+    // One backup is as good as another that was taken in the same state.
+    if (world.backup) bytes += std::to_string(world.backup->revision.value) + "/" + world.backup->epoch;
     for (int used : {world.silences, world.restarts, world.severs, world.leaves, world.failures, world.declines})
       put(used);
     Key key{0xcbf29ce484222325ULL, 0x9E3779B97F4A7C15ULL};
@@ -209,6 +236,11 @@ class Walk {
     }
     for (const Event& event : decision.events) {
       if (event.kind == EventKind::kRoundMoved) ++coverage_.moves[{event.from, event.to}];
+    }
+    // Whatever ran without a fence has stopped itself by then: its lease is over.
+    const auto resynchronised = [](const Event& event) { return event.kind == EventKind::kResyncEnded; };
+    if (!bounds_.fenced && std::ranges::any_of(decision.events, resynchronised)) {
+      for (Process& process : world.processes) process.running = RoundId{};
     }
     decision.record.answered.clear();  // no request is repeated here
     world.record = std::move(decision.record);
@@ -262,6 +294,7 @@ class Walk {
 
   // 18: a complete quorum with somebody able and a free target is elected in the same step.
   void elected(const World& world, const std::string& how) {
+    if (world.record.resync) return;
     for (const Round& round : world.record.rounds) {
       if (holds_target(round.state)) return;
     }
@@ -300,7 +333,10 @@ class Walk {
       seen.last_outcome =
           TargetOutcome{world.newest_outcome, Token{world.outcomes.at(world.newest_outcome)}, State::kSucceeded};
     }
-    join.fresh_round = RoundId{"r" + std::to_string(world.record.generation.value + 1)};
+    join.fresh_round = RoundId{std::string(static_cast<std::size_t>(world.lives), 'n') + "r" +
+                               std::to_string(world.record.generation.value + 1)};
+    if (bounds_.fenced) join.binding = Binding{"id", "system", "orders", "default"};
+    join.memory = std::exchange(world.processes[i].memory, std::nullopt);
     return join;
   }
 
@@ -366,10 +402,62 @@ class Walk {
       tell(next, {sever}, now, "sever");
       add(std::move(next), at_, "sever");
     }
-    if (held != nullptr && held->state == State::kIndeterminate) resolve(world, *held);
+    if (held != nullptr && held->state == State::kIndeterminate && !world.record.resync) resolve(world, *held);
+    if (world.backups < bounds_.backups) {
+      World next = world;
+      ++next.backups;
+      next.backup = world.record;
+      add(std::move(next), at_, "a copy of the store is taken");
+    }
+    if (world.backup && world.lives == 0) lose(world, *world.backup, "the copy is put back");
+    if (world.lives < bounds_.losses) {
+      Record anew;
+      anew.target = world.record.target;
+      anew.epoch = "anew";
+      lose(world, std::move(anew), "the store begins anew");
+    }
     pass_time(world);
     check_stale(world, held);
     check_retry(world, held);
+  }
+
+  // The store goes back. Its time does not; and everybody who was in a round remembers it.
+  void lose(const World& world, Record record, const std::string& how) {
+    World next = world;
+    ++next.lives;
+    next.backup.reset();
+    for (std::size_t i = 0; i < next.processes.size(); ++i) {
+      for (const Round& round : world.record.rounds) {
+        const auto mine = [&](const Member& m) { return m.incarnation == who(i) && m.standing != Standing::kLeft; };
+        if (std::ranges::none_of(round.members, mine)) continue;
+        Memory& memory = next.processes[i].memory.emplace();
+        memory.epoch = world.record.epoch;
+        memory.revision = world.record.revision;
+        memory.token = world.record.token;
+        RememberedRound& was = memory.round.emplace();
+        was.id = round.id;
+        was.plan = round.plan;
+        was.quorum = round.effective;
+        was.state = round.state;
+        was.fenced = bounds_.fenced;
+        if (round.grant) {
+          was.applier = round.grant->incarnation;
+          was.applier_party = round.grant->party;
+          was.token = round.grant->token;
+        } else if (round.last_run) {
+          was.applier = round.last_run->incarnation;
+          was.applier_party = round.last_run->party;
+          was.token = round.last_run->token;
+        }
+      }
+    }
+    record.now = world.record.now;
+    next.record = std::move(record);
+    next.met.set(kRestore);
+    std::vector<Command> first{Grace{"life" + std::to_string(next.lives)}};
+    if (bounds_.daemon_remembers) first.emplace_back(Remind{memory_of(world.record)});
+    tell(next, first, world.record.now, how);
+    add(std::move(next), at_, how);
   }
 
   void pass_time(const World& world) {
@@ -378,7 +466,8 @@ class Walk {
     std::vector<Command> renewals;
     for (std::size_t i = 0; i < world.processes.size(); ++i) {
       if (!world.processes[i].silent && world.processes[i].joins > 0) {
-        renewals.push_back(Renew{who(i), Token{world.processes[i].token}});
+        renewals.push_back(
+            Renew{who(i), Token{world.processes[i].token}, std::exchange(next.processes[i].memory, std::nullopt)});
       }
     }
     if (!renewals.empty()) tell(next, renewals, world.record.now, "the living renew");
@@ -512,7 +601,8 @@ class Walk {
       add(std::move(next), at_, name + " declines");
     }
     World next = world;
-    if (world.processes[i].claimed != token) {  // the claim in the target: a commit of its own
+    // The claim in the target: a commit of its own. A row that stands higher, or as high for somebody else, refuses.
+    if (world.processes[i].claimed != token && world.row < token) {
       next.row = token;
       next.row_holder = static_cast<int>(i);
       next.processes[i].claimed = token;
@@ -524,7 +614,7 @@ class Walk {
     confirm.token = round.grant->token;
     confirm.fenced = bounds_.fenced;
     confirm.finding = find(world, round);
-    if (world.row != token) {
+    if (world.row != token || world.row_holder != static_cast<int>(i)) {
       confirm.claim = Claim::kRefused;
       confirm.row_token = Token{world.row};
     }
@@ -533,6 +623,7 @@ class Walk {
       next.processes[i].running = round.id;
       next.processes[i].token = token;
       next.processes[i].next = reply->from_step;
+      next.processes[i].plan = round.plan;
     }
     add(std::move(next), at_, name + " confirms");
   }
@@ -547,6 +638,7 @@ class Walk {
     report.in_target = result == RunResult::kSucceeded && bounds_.fenced;
     report.session_ended = true;
     report.row_token = Token{world.row};
+    report.memory = std::exchange(next.processes[i].memory, std::nullopt);
     next.processes[i].running = RoundId{};
     if (result == RunResult::kFailed || result == RunResult::kIndeterminate) ++next.failures;
     tell(next, {report}, world.record.now, how);
@@ -557,31 +649,32 @@ class Walk {
   void run(const World& world, std::size_t i, const std::string& name) {
     const Process& process = world.processes[i];
     const Round* round = round_of(world, process.running);
-    if (round == nullptr) {  // retired: its report would be refused
+    const std::vector<Step>& steps = process.plan.steps;
+    if (round == nullptr && world.lives == 0) {  // retired: its report would be refused
       World next = world;
       next.processes[i].running = RoundId{};
       return add(std::move(next), at_, name + " gives up");
     }
     const bool guarded = world.row == process.token && world.row_holder == static_cast<int>(i);
-    if (process.next == round->plan.steps.size()) {
+    if (process.next == steps.size()) {
       report(world, i, RunResult::kSucceeded, name + " reports success");
     } else if (bounds_.fenced && !guarded) {
       report(world, i, RunResult::kFencedOut, name + " reports that it is fenced out");
     } else {
-      const std::string step = round->plan.steps[process.next].id.value;
+      const std::string step = steps[process.next].id.value;
       World next = world;
       if (bounds_.fenced && world.committed.contains(step)) {
         report(world, i, RunResult::kChanged, name + " reports a change");
       } else if (!bounds_.atomic && world.begun.first != step) {
-        next.begun = {step, round->id};
+        next.begun = {step, process.running};
         add(std::move(next), at_, name + " begins step " + step);
       } else {
         if (!next.committed.insert(step).second) fail("5: a step was applied twice", name + " commits " + step);
         next.begun = {};
         ++next.processes[i].next;
-        if (next.processes[i].next == round->plan.steps.size() && bounds_.fenced) {
-          next.outcomes[round->id] = process.token;
-          next.newest_outcome = round->id;
+        if (next.processes[i].next == steps.size() && bounds_.fenced) {
+          next.outcomes[process.running] = process.token;
+          next.newest_outcome = process.running;
         }
         add(std::move(next), at_, name + " commits step " + step);
       }
@@ -590,7 +683,7 @@ class Walk {
         report(world, i, RunResult::kIndeterminate, name + " cannot know");
       }
     }
-    if (world.leaves < bounds_.leaves) {
+    if (world.leaves < bounds_.leaves && round != nullptr) {
       World next = world;
       ++next.leaves;
       Leave leave;
@@ -619,7 +712,7 @@ class Walk {
 
 const char* name_of(Dimension dimension) {
   static const char* const kNames[] = {"three parties", "two plans", "two incarnations", "two generations of one plan",
-                                       "lease expiry",  "restart"};
+                                       "lease expiry",  "restart",   "restore"};
   return kNames[dimension];
 }
 
@@ -697,6 +790,36 @@ std::vector<Bounds> short_walks() {
        .joins = 2,
        .failures = 1},
       {.name = "three parties, two incarnations", .processes = {"a1", "a1", "b1", "c1"}, .quorum = 3},
+      {.name = "restore", .processes = {"a1", "b1"}, .backups = 1, .daemon_remembers = true},
+      {.name = "restore, unfenced, lease expiry",
+       .processes = {"a1", "b1"},
+       .quorum = 1,
+       .fenced = false,
+       .silences = 1,
+       .backups = 1,
+       .daemon_remembers = true,
+       .sessions_seen = false},
+      {.name = "the store begins anew, three parties", .processes = {"a1", "b1", "c1"}, .joins = 2, .losses = 1},
+      {.name = "the store begins anew, lease expiry",
+       .processes = {"a12", "b12"},
+       .silences = 1,
+       .joins = 2,
+       .losses = 1},
+      {.name = "the store begins anew, restart", .processes = {"a1", "b1"}, .restarts = 1, .joins = 2, .losses = 1},
+      {.name = "the store begins anew, two incarnations",
+       .processes = {"a1", "a1"},
+       .quorum = 1,
+       .generations = 2,
+       .joins = 2,
+       .losses = 1},
+      {.name = "the store begins anew, two plans, unfenced",
+       .processes = {"a1", "b2"},
+       .quorum = 1,
+       .fenced = false,
+       .generations = 2,
+       .joins = 2,
+       .losses = 1,
+       .sessions_seen = false},
   };
 }
 
@@ -721,6 +844,7 @@ std::vector<Bounds> tiny_walks() {
        .severs = 1,
        .leaves = 1},
       {.name = "tiny: declines", .processes = {"a1", "b1"}, .declines = 2},
+      {.name = "tiny: the store begins anew", .processes = {"a1", "b1"}, .quorum = 1, .joins = 2, .losses = 1},
   };
 }
 

@@ -35,6 +35,9 @@ struct Bounds {
   int joins = 1;     // of each process
   int failures = 0;  // reports of failed, and of indeterminate
   int declines = 0;
+  int backups = 0;  // copies of the store that are taken; the newest may be put back once
+  int losses = 0;   // the store begins anew
+  bool daemon_remembers = false;
   bool sessions_seen = true;
 };
 
@@ -46,6 +49,7 @@ enum Dimension : std::size_t {
   kTwoGenerations,  // of the same plan
   kLeaseExpiry,
   kRestart,
+  kRestore,
   kDimensions,
 };
 const char* name_of(Dimension dimension);
