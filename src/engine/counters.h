@@ -19,7 +19,7 @@ struct Counters {
   Count commands = 0, commits = 0, committed_records = 0, conflicts = 0, unknown_commits = 0, store_errors = 0;
   Count events = 0, updates_sent = 0, renewals = 0, turns = 0;
   Count rounds_opened = 0, rounds_succeeded = 0, rounds_failed = 0, rounds_indeterminate = 0, tokens_granted = 0;
-  std::atomic<std::size_t> targets_cached = 0, waiters = 0, frozen = 0;
+  std::atomic<std::size_t> targets_cached = 0, waiters = 0, frozen = 0, resynchronising = 0;
   std::array<Count, std::size(kCommitMicrosBuckets) + 1> commit_micros{};
   Count commit_micros_sum{0};
   std::array<Count, std::size(kAttemptsBuckets) + 1> attempts{};

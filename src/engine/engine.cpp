@@ -297,7 +297,6 @@ Result<std::vector<TargetStatePtr>> EngineOfLanes::list(std::string_view prefix,
     if (!loaded) return std::unexpected(std::move(loaded.error()));
     if (!*loaded) continue;
     auto state = std::make_shared<TargetState>();
-    state->epoch = store_.epoch();
     auto record = round::decode((*loaded)->bytes);
     if (record) {
       state->record = *std::move(record);
@@ -306,6 +305,7 @@ Result<std::vector<TargetStatePtr>> EngineOfLanes::list(std::string_view prefix,
       state->record.target = TargetName{listed.key.substr(kTargetPrefix.size())};
       state->frozen = true;
     }
+    state->epoch = state->record.epoch.empty() ? store_.epoch() : state->record.epoch;
     state->at = state->record.now;
     states.push_back(std::move(state));
   }
@@ -330,6 +330,7 @@ Health EngineOfLanes::health() const {
   health.store = store_.describe();
   health.epoch = store_.epoch();
   health.frozen_targets = counters_->frozen.load();
+  health.resynchronising_targets = counters_->resynchronising.load();
   if (!running()) {
     health.why = "the daemon is starting or shutting down";
     return health;

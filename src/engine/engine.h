@@ -33,7 +33,7 @@ namespace syzygy::engine {
 
 // One committed state of a target. Immutable and shared: everybody who looks sees the same object.
 struct TargetState {
-  std::string epoch;  // of the store
+  std::string epoch;  // of the record's life: another after the store went back in time
   round::Record record;
   Instant at;  // the store's time at which it was committed
   bool frozen = false;
@@ -91,6 +91,7 @@ struct Health {
   std::string store;   // describe()
   std::string epoch;
   std::size_t frozen_targets = 0;
+  std::size_t resynchronising_targets = 0;  // of those in memory: every one that somebody waits for
 };
 
 // Counters and timings, for /metrics: read at any time from any thread.

@@ -34,9 +34,11 @@ class FoldingSlot : public Slot {
   void grace(const std::string& id) final { grace_ = id; }
   void tick() final { tick_ = true; }
 
-  [[nodiscard]] bool has_commands() const final { return !commands_.empty() || tick_ || !grace_.empty(); }
+  [[nodiscard]] bool has_commands() const final {
+    return !commands_.empty() || tick_ || !grace_.empty() || reminder_.has_value();
+  }
   [[nodiscard]] bool only_renewals() const final {
-    return renewals_ == commands_.size() && renewals_ > 0 && !tick_ && grace_.empty();
+    return renewals_ == commands_.size() && renewals_ > 0 && !tick_ && grace_.empty() && !reminder_;
   }
 
   Folded fold() final {
@@ -45,18 +47,20 @@ class FoldingSlot : public Slot {
       return {};
     }
     if (!has_commands()) return {};
-    // Grace stands first: leases are judged after it.
-    graced_ = !grace_.empty() && Machine::has_leases(record());
-    if (graced_) commands_.insert(commands_.begin(), Machine::grace(grace_));
+    // The engine's own stand first: a reminder, since it may show that the record is an old one, and grace, since
+    // leases are judged after it.
+    std::vector<Command> own;
+    if (reminder_) own.push_back(*reminder_);
+    if (!grace_.empty() && Machine::has_leases(record())) own.push_back(Machine::grace(grace_));
+    own_ = static_cast<std::ptrdiff_t>(own.size());
+    commands_.insert(commands_.begin(), own.begin(), own.end());
     decision_ = decide();
     if (!decision_.broken.empty()) {
       freeze_broken();
       return {};
     }
-    if (graced_) {
-      commands_.erase(commands_.begin());
-      decision_.replies.erase(decision_.replies.begin());
-    }
+    commands_.erase(commands_.begin(), commands_.begin() + own_);
+    decision_.replies.erase(decision_.replies.begin(), decision_.replies.begin() + own_);
     if (!decision_.changed) return {Folded::Kind::kUnchanged};
     std::string bytes = Machine::encode(decision_.record);
     encoded_bytes_ = bytes.size();
@@ -79,6 +83,7 @@ class FoldingSlot : public Slot {
     wake_at_ = decision_.wake_at;
     tick_ = false;
     grace_.clear();
+    reminder_.reset();
     renewals_ = 0;
     if (attempts > 0) lane_.counters().answered_after(std::exchange(attempts, 0), askers_.size());
     const std::vector<Command> commands = std::exchange(commands_, {});
@@ -95,7 +100,7 @@ class FoldingSlot : public Slot {
     }
     commands_.clear();
     renewals_ = 0;
-    // A tick and a grace are the engine's own affair: they stay due.
+    // A tick, a grace and a reminder are the engine's own affair: they stay due.
   }
 
   [[nodiscard]] bool idle() const override { return !frozen_ && !has_commands(); }
@@ -106,9 +111,15 @@ class FoldingSlot : public Slot {
     why_frozen_ = std::move(why);
     tick_ = false;
     grace_.clear();
+    reminder_.reset();
   }
 
  protected:
+  // What the store has is older than what was seen here: this comes first in the next fold, until one is committed.
+  void remind(Command reminder) {
+    if (!reminder_) reminder_ = std::move(reminder);
+  }
+
   // REQUIRES: loaded().
   [[nodiscard]] virtual const Record& record() const = 0;
   // `record` is what the store holds from now on.
@@ -157,7 +168,7 @@ class FoldingSlot : public Slot {
       const auto path = write_replay(options.replay_directory, name_, replay);
       why += path ? "; " + *path + " replays it" : "; " + path.error().message;
     }
-    if (graced_) commands_.erase(commands_.begin());
+    commands_.erase(commands_.begin(), commands_.begin() + own_);
     freeze(std::move(why));
     refuse(frozen_error(Machine::kWord + (" " + printable(name_, 200)), why_frozen_));
     frozen_now();
@@ -168,8 +179,9 @@ class FoldingSlot : public Slot {
   std::size_t renewals_ = 0;   // of the commands
   bool tick_ = false;
   std::string grace_;
-  bool graced_ = false;
-  Decision decision_;  // folded, not committed yet
+  std::optional<Command> reminder_;
+  std::ptrdiff_t own_ = 0;  // of the engine, at the head of the fold
+  Decision decision_;       // folded, not committed yet
   std::size_t encoded_bytes_ = 0;
 
   void for_each_milestone(const std::function<void(const std::string&)>& visit) const final {

@@ -349,6 +349,7 @@ bool Lane::store_is_up() {
   }
   now_ = PLANTED_IN_ENGINE(own_clock) ? system_now() : *now;
   now_at_ = steady_now_;
+  suspect();
   if (clock_.stepped(now_, time_.boot())) grace_due_ = true;
   if (down_since_) {
     // The clock alone is no proof: only a read is.
@@ -369,6 +370,19 @@ bool Lane::store_is_up() {
     }
   }
   return true;
+}
+
+// Another server answers, or the store began anew: what was acknowledged may be missing. Everything that is known here
+// is compared, those who wait may show more than this daemon saw, and until then nothing is granted.
+void Lane::suspect() {
+  const std::string life = store_.epoch() + " " + store_.lineage();
+  const std::string before = std::exchange(life_, life);
+  if (before.empty() || before == life) return;
+  options_.rounds.quiet_until = now_ + options_.rounds.lease;
+  for (const auto& [key, slot] : slots_) {
+    if (slot->loaded()) moved_.push_back(Moved{key, std::nullopt});
+  }
+  grace_due_ = true;
 }
 
 Result<void> Lane::load(Slot& slot, bool hinted) {
@@ -411,6 +425,7 @@ void Lane::look_at_moved() {
     }
 #endif
     const auto taken = load(*slot, !recovering_);
+    if (slot->has_commands()) put_to_work(*slot);  // it went back in time
     if (!taken && !slot->frozen()) {  // it could not be read: whoever watches it here still has to hear of it
       look_again(std::move(moved[i]));
       continue;
@@ -726,6 +741,7 @@ void Lane::evict() {
     slot->cached = false;
     cached_bytes_ -= slot->counted_bytes;
     slot->unload();
+    slot->shrink();
     forget(*slot);
   }
 }

@@ -167,6 +167,7 @@ class Lane final : public LaneSide {
   Slot* slot_of(const std::string& key);
 
   bool store_is_up();
+  void suspect();
   void look_at_moved();
   void give_grace();
   void wake_due();
@@ -187,7 +188,8 @@ class Lane final : public LaneSide {
   [[nodiscard]] Error unavailable() const;
 
   Store& store_;
-  const Options& options_;
+  Options options_;
+  std::string life_;  // of the store, and who serves it, as it was last seen
   const Clock& time_;
   const std::shared_ptr<Counters> counters_;
   Audience& audience_;

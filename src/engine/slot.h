@@ -56,6 +56,8 @@ class Slot {
 
   // The cached state is not to be trusted, or not worth its memory: the next fold loads first.
   virtual void unload() = 0;
+  // Unloaded for good: what was known before is not worth its memory either.
+  virtual void shrink() {}
   // Takes the record as the store has it, and tells whoever waits if it moved. Error: it cannot be decoded; the slot is
   // then frozen. `hinted`: because another user of the store moved it.
   virtual Result<void> take(std::optional<Loaded> loaded, bool hinted) = 0;

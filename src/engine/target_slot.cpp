@@ -50,11 +50,20 @@ void TargetMachine::for_each_milestone(const Decision& decision, const std::func
 
 TargetSlot::~TargetSlot() {
   if (state_) lane_.counters().targets_cached.fetch_sub(1, std::memory_order_relaxed);
+  count_resync(false);
+}
+
+void TargetSlot::count_resync(bool resynchronises) {
+  if (std::exchange(resynchronises_, resynchronises) == resynchronises) return;
+  auto& count = lane_.counters().resynchronising;
+  resynchronises ? count.fetch_add(1, std::memory_order_relaxed) : count.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void TargetSlot::unload() {
+  if (state_ && version_) before_ = state_;
   if (state_) lane_.counters().targets_cached.fetch_sub(1, std::memory_order_relaxed);
   state_ = nullptr;
+  count_resync(false);
   loaded_ = false;
   recent_.clear();
 }
@@ -62,39 +71,62 @@ void TargetSlot::unload() {
 void TargetSlot::adopt(round::Record record) {
   if (!state_) lane_.counters().targets_cached.fetch_add(1, std::memory_order_relaxed);
   auto state = std::make_shared<TargetState>();
-  state->epoch = lane_.store().epoch();
+  state->epoch = record.epoch;
   state->record = std::move(record);
   state->at = lane_.now();
   state->frozen = frozen_;
   state_ = std::move(state);
+  count_resync(state_->record.resync.has_value());
   loaded_ = true;
 }
 
+// A record that is older than what was seen here, or of a life that knows nothing of it: the store went back in time.
+// What was seen is put to it, and decides there (round/resync.cpp).
+void TargetSlot::compare(const round::Record& loaded) {
+  const TargetStatePtr seen = state_ && version_ ? state_ : before_;
+  before_ = nullptr;
+  if (!seen || frozen_) return;
+  const round::Record& known = seen->record;
+  const bool older = loaded.epoch == known.epoch && loaded.revision < known.revision;
+  const bool another = loaded.epoch != known.epoch &&
+                       (loaded.resync || std::ranges::find(loaded.former, known.epoch) == loaded.former.end());
+  if (!older && !another) return;
+  remind(round::Remind{round::memory_of(known)});
+  gap_due_ = told_any_;
+}
+
 Result<void> TargetSlot::take(std::optional<Loaded> loaded, bool hinted) {
+  Result<void> outcome{};
   round::Record record;
   record.target = TargetName{name_};
-  version_ = std::nullopt;
-  bytes_ = 0;
-  Result<void> outcome{};
+  bool readable = true;
   if (loaded) {
     auto decoded = round::decode(loaded->bytes);
-    if (decoded) {
+    readable = decoded.has_value();
+    if (readable) {
       record = *std::move(decoded);
     } else {
       freeze(decoded.error().message);
       outcome = std::unexpected(std::move(decoded.error()));
     }
-    version_ = std::move(loaded->version);
-    bytes_ = loaded->bytes.size();
   }
   if (!told_any_ && PLANTED_IN_ENGINE(token_reset_on_restart)) record.token = Token{};
+  // A record's life begins with the store's; one that went back has another since.
+  if (record.epoch.empty()) record.epoch = lane_.store().epoch();
+  if (readable) compare(record);
+  version_ = loaded ? std::optional(loaded->version) : std::nullopt;
+  bytes_ = loaded ? loaded->bytes.size() : 0;
+  const std::string told_epoch = state_ ? state_->epoch : record.epoch;
   adopt(std::move(record));
   if (!frozen_) learn_wake(state_->record);
 
-  // Somebody else wrote it: whoever watches here hears what happened in between.
   const Revision now = state_->record.revision;
-  if (told_any_ && now != told_) {
-    auto events = now > told_ && !sinks_.empty() ? events_between(told_, now) : std::nullopt;
+  if (gap_due_) {  // they are told once the reminder is folded
+    recent_.clear();
+  } else if (told_any_ && (now != told_ || told_epoch != state_->epoch)) {
+    // Somebody else wrote it: whoever watches here hears what happened in between.
+    const bool goes_on = now > told_ && told_epoch == state_->epoch;
+    auto events = goes_on && !sinks_.empty() ? events_between(told_, now) : std::nullopt;
     recent_.clear();
     if (events) {
       publish(std::make_shared<const std::vector<round::Event>>(*std::move(events)), false);
@@ -139,8 +171,9 @@ void TargetSlot::release(round::Decision decision, std::vector<TargetMachine::As
     }
     askers[i].done(std::move(answer));
   }
-  if (!decision.events.empty()) {
-    publish(std::make_shared<const std::vector<round::Event>>(std::move(decision.events)), false);
+  if (!decision.events.empty() || gap_due_) {
+    publish(std::make_shared<const std::vector<round::Event>>(std::move(decision.events)),
+            std::exchange(gap_due_, false));
   }
 }
 

@@ -56,6 +56,7 @@ class TargetSlot final : public FoldingSlot<TargetMachine> {
   void sweep_closed_sinks();
 
   void unload() override;
+  void shrink() override { before_ = nullptr; }
   Result<void> take(std::optional<Loaded> loaded, bool hinted) override;
   void serve_reads(const Error* error) override;
   void expire(WaitId id) override;
@@ -83,10 +84,15 @@ class TargetSlot final : public FoldingSlot<TargetMachine> {
   [[nodiscard]] Result<TargetStatePtr> present() const;
   Update first_update(const std::string& epoch, Revision after);
   std::optional<std::vector<round::Event>> events_between(Revision after, Revision upto);
+  void compare(const round::Record& loaded);
+  void count_resync(bool resynchronises);
 
   const std::uint64_t heartbeat_tick_;  // at which its renewals come
   TargetStatePtr state_;                // null: not loaded
-  Revision told_;                       // what the watchers know
+  TargetStatePtr before_;               // the newest that was known when it was unloaded
+  bool resynchronises_ = false;
+  bool gap_due_ = false;  // the record went back: whoever watches hears that events are missing
+  Revision told_;         // what the watchers know
   bool told_any_ = false;
   std::deque<round::Event> recent_;  // the newest events, for watchers that resume
   std::vector<Engine::OnState> gets_;
