@@ -59,6 +59,7 @@ struct Way {
   int left_on = 0;            // the signal that ended this process's own run before it was done
   bool bound = false;         // the target knows its name
   std::string dissolved_why;  // only the event tells
+  bool resynchronises = false;
 
   void show(const happening::View& view, const RoundId& round_id) const {
     if (view == nullptr) return;
@@ -88,7 +89,14 @@ struct Way {
         narrator.say(event_line(event, *changed.view));
       }
     }
+    say_resync(*changed.view);
     show(changed.view, changed.round);
+  }
+  // From the view, not from its event: who was out of contact meanwhile hears of it too.
+  void say_resync(const v1::Target& target) {
+    if (target.has_resync() == resynchronises) return;
+    resynchronises = target.has_resync();
+    narrator.say(resynchronises ? resync_line(target.resync()) : "the target has resynchronised; it goes on");
   }
   void on(const happening::Notice& notice) const { narrator.say(notice.text); }
   void on(const happening::Diverged& diverged) {

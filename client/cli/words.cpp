@@ -179,11 +179,21 @@ std::string event_line(const v1::Event& event, const v1::Target&) {
       return text;
     case v1::EVENT_KIND_GRACE_GIVEN:
       return "leases were extended" + because();
+    case v1::EVENT_KIND_RESYNC_BEGUN:
+      return "the target resynchronises" + because();
+    case v1::EVENT_KIND_RESYNC_ENDED:
+      return "the target has resynchronised";
     case v1::EVENT_KIND_ROUND_MOVED:
       return state_text(event.state_from()) + " -> " + state_text(event.state_to()) + because();
     default:
       return {};
   }
+}
+
+std::string resync_line(const v1::Resync& resync) {
+  return "the daemon's store went back in time, or began anew (" + safe(resync.why()) +
+         "); whoever was granted something before may still act on it, so nothing is granted until " +
+         time_text(resync.until());
 }
 
 std::string target_report(const v1::Target& target) {
@@ -199,6 +209,13 @@ std::string target_report(const v1::Target& target) {
     out +=
         "  FROZEN: the daemon cannot go on from its record (of a newer version, damaged, or an invariant failed): see "
         "its log\n";
+  if (target.has_resync()) {
+    out += "  RESYNCHRONISES until " + time_text(target.resync().until()) + ": " + safe(target.resync().why()) +
+           "\n    The store went back in time, or began anew. Nothing is granted until then: whoever was granted "
+           "something "
+           "before may still act on it.\n    Parties that wait may go on waiting. A run that no fence guards ends as "
+           "INDETERMINATE: look at the database, then syzygy resolve.\n";
+  }
   for (const auto& excuse : target.excuses()) {
     out += "  excused: " + safe(excuse.party()) + " until " + time_text(excuse.until()) + " (" + safe(excuse.reason()) +
            ")\n";

@@ -18,6 +18,9 @@ std::string round_line(const v1::Target& target, const v1::Round& round);
 // One line per event that a person wants to hear of; empty for the rest.
 std::string event_line(const v1::Event& event, const v1::Target& target);
 
+// Of a target whose store went back in time: why, and until when.
+std::string resync_line(const v1::Resync& resync);
+
 // The whole of `syzygy status` for one target, several lines.
 std::string target_report(const v1::Target& target);
 

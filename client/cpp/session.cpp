@@ -131,6 +131,9 @@ class Session::Impl {
                  const google::protobuf::Duration* renew_after);
   void set_contact(std::optional<Error> Impl::* which, const Error* lost);
   bool lease_is_over() const;  // REQUIRES: mutex_ held
+  // What this process saw of the target last. REQUIRES: mutex_ held.
+  std::optional<v1::Memory> memory(bool with_round) const;
+  void remember();  // view_ as it is now. REQUIRES: mutex_ held
 
   // -- threads
   void start_threads();
@@ -190,7 +193,12 @@ class Session::Impl {
   bool confirmed_ = false;  // the running token's claim was answered PROCEED
   bool member_ = false;     // renewals make sense
   View view_;
-  bool fresh_ = false;  // view_ was not told yet
+  bool fresh_ = false;           // view_ was not told yet
+  View remembered_;              // the newest of the life of the store in which this process saw most
+  std::string own_round_;        // that it was in last
+  std::string applier_of_;       // the round of:
+  v1::Applier applier_;          // the last that it saw run there
+  bool memory_refused_ = false;  // the daemon knew nothing of this process: it is told everything
   std::vector<v1::Event> events_;
   bool gap_ = false;
   std::map<std::string, std::string> dissolved_why_;  // by round
@@ -345,6 +353,10 @@ std::optional<Happening> Session::Impl::read_and_prepare() {
   join_.set_host(options_.host);
   join_.set_client_version(options_.client_version);
   join_.set_release(options_.release);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = memory(true)) *join_.mutable_memory() = *known;
+  }
 
   phase_ = Phase::kJoin;
   join_began_ = BootClock::now();
@@ -776,6 +788,7 @@ Result<v1::ReportResponse> Session::Impl::report(const RunResult& result, BootTi
     }
     request.set_token(self_.running.value);
     request.set_round_id(self_.running_round.value);
+    if (const auto known = memory(true)) *request.mutable_memory() = *known;
     progress_.reset();  // an older word than the report
   }
   *request.mutable_request() = next_request();
@@ -918,12 +931,49 @@ void Session::Impl::merge(const v1::Target& target, const google::protobuf::Repe
       // A store that went back in time may grant a lower token than before; the fence judges it.
       if (view_ != nullptr && view_->epoch() != target.epoch()) self_.dealt = self_.running;
       view_ = std::make_shared<const v1::Target>(target);
+      remember();
       news = true;
     }
     if (!news) return;
     fresh_ = true;
   }
   waker_->wake();
+}
+
+void Session::Impl::remember() {
+  const RoundId& own = self_.running != Token{} ? self_.running_round : self_.round;
+  if (!own.empty()) own_round_ = own.value;
+  const v1::Round* round = find_round(*view_, RoundId(own_round_));
+  if (round != nullptr && round->has_applier()) {
+    applier_of_ = own_round_;
+    applier_ = round->applier();
+  }
+  // Another life of the store replaces what was seen only once it has taken that: till then it has to be told.
+  const bool another = remembered_ != nullptr && remembered_->epoch() != view_->epoch();
+  if (another && (view_->has_resync() || view_->token() < remembered_->token())) return;
+  remembered_ = view_;
+}
+
+std::optional<v1::Memory> Session::Impl::memory(bool with_round) const {
+  if (remembered_ == nullptr) return std::nullopt;
+  v1::Memory out;
+  out.set_epoch(remembered_->epoch());
+  out.set_revision(remembered_->revision());
+  out.set_token(remembered_->token());
+  const v1::Round* round = find_round(*remembered_, RoundId(own_round_));
+  const bool needed = with_round || memory_refused_ || remembered_ != view_ || view_->has_resync();
+  if (round == nullptr || !needed || round->state() == v1::ROUND_STATE_GATHERING) return out;
+  v1::RememberedRound& was = *out.mutable_round();
+  was.set_id(round->id());
+  *was.mutable_plan() = round->plan();
+  *was.mutable_quorum() = round->quorum();
+  was.set_state(round->state());
+  if (applier_of_ != own_round_) return out;
+  was.set_applier(applier_.incarnation());
+  was.set_applier_party(applier_.party());
+  was.set_token(applier_.token());
+  was.set_fenced(applier_.fenced() || (self_.fenced && self_.running.value == applier_.token()));
+  return out;
 }
 
 void Session::Impl::set_lease(BootTime sent_at, const google::protobuf::Duration& left,
@@ -1037,6 +1087,7 @@ void Session::Impl::keep_lease() {
       request.set_target(options_.target.value);
       request.set_incarnation(options_.incarnation.value);
       request.set_token(self_.running.value);
+      if (const auto known = memory(false)) *request.mutable_memory() = *known;
       patience =
           std::clamp(lease_length_ / 3, Duration{250}, std::max(client_->options().attempt_timeout, Duration{250}));
       at = self_.running != token_renewed ? BootTime{} : plus(lease_sent_, renew_after_);
@@ -1063,6 +1114,7 @@ void Session::Impl::keep_lease() {
       bool behind = false;
       {
         const std::lock_guard lock(mutex_);
+        memory_refused_ = false;
         if (request.token() != 0 && self_.running.value == request.token() && !landed->applier()) token_refused_ = true;
         behind = view_ != nullptr && revision_told > view_->revision();
         revision_told = landed->revision();
@@ -1090,6 +1142,7 @@ void Session::Impl::keep_lease() {
       {
         const std::lock_guard lock(mutex_);
         unknown_to_daemon_ = member_;
+        memory_refused_ = true;
       }
       waker_->wake();
       set_contact(&Impl::renew_lost_, nullptr);

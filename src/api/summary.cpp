@@ -81,6 +81,7 @@ std::string of_round(const round::Record& record, const round::Round& r) {
 }  // namespace
 
 std::string summary(const round::Record& record) {
+  if (record.resync) return "resynchronises, nothing is granted until that is over: " + record.resync->why;
   if (const round::Round* holds = round::holder(record)) return of_round(record, *holds);
   // Of those that gather, the one that is nearest to its quorum; else the newest.
   const round::Round* shown = nullptr;

@@ -81,6 +81,27 @@ TEST(Request, JoinCarriesEverything) {
   EXPECT_TRUE(join.fresh_round.empty()) << "the service draws it";
 }
 
+TEST(Request, ARenewalTellsWhatItsSenderSaw) {
+  const auto command = to_command(parse<v1::RenewRequest>(R"(
+    target: "orders" incarnation: "i1" token: 5
+    memory { epoch: "e" revision: 9 token: 6
+             round { id: "r1" plan { stage: STAGE_ALL opaque: true } quorum { parties: 3 } state: ROUND_STATE_APPLYING
+                     applier: "i2" applier_party: "us-east" token: 6 fenced: true } })"));
+  ASSERT_TRUE(command) << command.error().message;
+  const auto& memory = std::get<round::Renew>(command->command).memory;
+  ASSERT_TRUE(memory && memory->round);
+  EXPECT_EQ(memory->epoch, "e");
+  EXPECT_EQ(memory->revision, Revision(9));
+  EXPECT_EQ(memory->token, Token(6));
+  EXPECT_EQ(memory->round->state, round::State::kApplying);
+  EXPECT_EQ(memory->round->quorum.parties, 3U);
+  EXPECT_EQ(memory->round->plan.target, TargetName("orders"));
+  EXPECT_EQ(memory->round->applier, IncarnationId("i2"));
+  EXPECT_EQ(memory->round->applier_party, PartyName("us-east"));
+  EXPECT_TRUE(memory->round->plan.opaque && memory->round->fenced);
+  EXPECT_FALSE(to_command(parse<v1::RenewRequest>("target: 't' memory { round { id: 'r' quorum { parties: 1 } } }")));
+}
+
 TEST(Request, AVisitHasNoPlanAndAnAbsentQuorumIsThePins) {
   const auto command =
       to_command(parse<v1::JoinRequest>("request { incarnation: 'i' sequence: 1 } target: 't' party: 'p' "
@@ -387,7 +408,7 @@ TEST(Response, EveryEventKindHasItsName) {
     EXPECT_EQ(event.kind(), kind);
     EXPECT_EQ(event.state_to() != v1::ROUND_STATE_UNSPECIFIED, kind == v1::EVENT_KIND_ROUND_MOVED);
   }
-  EXPECT_EQ(v1::EventKind_MAX, static_cast<int>(round::EventKind::kTokenRaised)) << "a kind that one side lacks";
+  EXPECT_EQ(v1::EventKind_MAX, static_cast<int>(round::EventKind::kResyncEnded)) << "a kind that one side lacks";
 }
 
 TEST(Response, ARefusalIsAnError) {

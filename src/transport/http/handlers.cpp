@@ -296,6 +296,11 @@ struct Handlers::Impl {
       if (health.frozen_targets > 0) {
         fmt::format_to(std::back_inserter(text), "frozen targets: {} (see the log)\n", health.frozen_targets);
       }
+      if (health.resynchronising_targets > 0) {
+        fmt::format_to(std::back_inserter(text),
+                       "resynchronising targets: {} (the store went back in time; see their status)\n",
+                       health.resynchronising_targets);
+      }
       return ticket.respond(respond_with(std::move(text), kText));
     }
     Problem problem{503, "NOT_READY",     health.why.empty() ? "The store does not answer." : health.why,

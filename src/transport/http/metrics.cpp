@@ -58,6 +58,8 @@ std::uint64_t read(const Counters::Number& number) { return number.load(std::mem
 void engine_families(Families& out, const engine::Stats& s, const engine::Health& health) {
   out.gauge("syzygy_ready", "1: the store answers and the engine runs.", health.ready ? 1 : 0);
   out.gauge("syzygy_frozen_targets", "Targets that an invariant froze.", static_cast<double>(health.frozen_targets));
+  out.gauge("syzygy_resynchronising_targets", "Targets whose store went back in time: nothing is granted for a time.",
+            static_cast<double>(health.resynchronising_targets));
   out.gauge("syzygy_targets_cached", "Targets held in memory.", static_cast<double>(s.targets_cached));
   out.gauge("syzygy_waiters", "Subscriptions and pending waits.", static_cast<double>(s.waiters));
   out.gauge("syzygy_commands_queued", "Commands that wait for a commit.", static_cast<double>(s.queued));

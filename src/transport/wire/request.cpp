@@ -171,6 +171,34 @@ Result<round::Snapshot> snapshot_of(const v1::Snapshot& message) {
   return snapshot;
 }
 
+Result<round::Memory> memory_of(const std::string& target, const v1::Memory& message) {
+  round::Memory memory;
+  memory.epoch = message.epoch();
+  memory.revision = Revision(message.revision());
+  memory.token = Token(message.token());
+  if (!message.has_round()) return memory;
+  const v1::RememberedRound& was = message.round();
+  round::RememberedRound& round = memory.round.emplace();
+  round.id = RoundId(was.id());
+  auto plan = plan_of(target, was.plan());
+  if (!plan) return unexpected(std::move(plan.error()));
+  round.plan = *std::move(plan);
+  auto quorum = quorum_of(was.quorum(), "memory.round.quorum");
+  if (!quorum) return unexpected(std::move(quorum.error()));
+  round.quorum = *std::move(quorum);
+  if (was.state() <= v1::ROUND_STATE_UNSPECIFIED || was.state() > v1::ROUND_STATE_SUPERSEDED) {
+    return unknown_enum("memory.round.state", was.state(), "the states of a round");
+  }
+  round.state = static_cast<round::State>(was.state() - v1::ROUND_STATE_GATHERING);
+  round.applier = IncarnationId(was.applier());
+  round.applier_party = PartyName(was.applier_party());
+  round.token = Token(was.token());
+  round.fenced = was.fenced();
+  return memory;
+}
+static_assert(v1::ROUND_STATE_SUPERSEDED - v1::ROUND_STATE_GATHERING == static_cast<int>(round::State::kSuperseded));
+static_assert(v1::ROUND_STATE_APPLYING - v1::ROUND_STATE_GATHERING == static_cast<int>(round::State::kApplying));
+
 Result<round::Finding> finding_of(const v1::Finding& message) {
   using Kind = round::Finding::Kind;
   round::Finding finding;
@@ -268,11 +296,20 @@ Result<TargetCommand> to_command(const v1::JoinRequest& request) {
   join.host = request.host();
   join.client_version = request.client_version();
   join.release = ReleaseName(request.release());
+  if (request.has_memory()) {
+    SYZYGY_READ(memory, memory_of(request.target(), request.memory()));
+    join.memory = std::move(memory);
+  }
   return TargetCommand{request.target(), std::move(join)};
 }
 
 Result<TargetCommand> to_command(const v1::RenewRequest& request) {
-  return TargetCommand{request.target(), round::Renew{IncarnationId(request.incarnation()), Token(request.token())}};
+  round::Renew renew{IncarnationId(request.incarnation()), Token(request.token())};
+  if (request.has_memory()) {
+    SYZYGY_READ(memory, memory_of(request.target(), request.memory()));
+    renew.memory = std::move(memory);
+  }
+  return TargetCommand{request.target(), std::move(renew)};
 }
 
 Result<TargetCommand> to_command(const v1::ConfirmRequest& request) {
@@ -348,6 +385,10 @@ Result<TargetCommand> to_command(const v1::ReportRequest& request) {
   report.in_target = request.in_target();
   report.session_ended = request.session_ended();
   report.row_token = Token(request.row_token());
+  if (request.has_memory()) {
+    SYZYGY_READ(memory, memory_of(request.target(), request.memory()));
+    report.memory = std::move(memory);
+  }
   return TargetCommand{request.target(), std::move(report)};
 }
 

@@ -285,6 +285,13 @@ v1::Target to_proto(const engine::TargetState& state) {
   for (const round::Round& r : record.rounds | std::views::reverse) write(record, r, state.at, message.add_rounds());
   *message.mutable_now() = to_proto(state.at);
   message.set_frozen(state.frozen);
+  if (record.resync) {
+    v1::Resync& resync = *message.mutable_resync();
+    *resync.mutable_since() = to_proto(record.resync->since);
+    *resync.mutable_until() = to_proto(record.resync->until);
+    *resync.mutable_left() = to_proto(std::max(Duration{0}, record.resync->until - state.at));
+    resync.set_why(record.resync->why);
+  }
   return message;
 }
 
@@ -322,7 +329,7 @@ v1::Event to_proto(const round::Event& event) {
 
 static_assert(v1::EVENT_KIND_ROUND_OPENED == static_cast<int>(round::EventKind::kRoundOpened));
 static_assert(v1::EVENT_KIND_STEP_PROGRESS == static_cast<int>(round::EventKind::kStepProgress));
-static_assert(v1::EVENT_KIND_TOKEN_RAISED == static_cast<int>(round::EventKind::kTokenRaised));
+static_assert(v1::EVENT_KIND_RESYNC_ENDED == static_cast<int>(round::EventKind::kResyncEnded));
 
 v1::WatchTargetResponse to_proto(const engine::Update& update) {
   v1::WatchTargetResponse message;

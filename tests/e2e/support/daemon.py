@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import urllib.request
 from typing import Any, Mapping, Optional
@@ -47,6 +48,18 @@ class Daemon:
         except BaseException:
             self.close()
             raise
+
+    def copy_store(self, directory: str) -> None:
+        """Of the embedded store, to be put back by put_back(). The daemon stands still meanwhile."""
+        self.kill()
+        shutil.copytree(os.path.join(self._directory.path, "state"), directory)
+        self.start()
+
+    def put_back(self, directory: str) -> None:
+        self.kill()
+        shutil.rmtree(os.path.join(self._directory.path, "state"))
+        shutil.copytree(directory, os.path.join(self._directory.path, "state"))
+        self.start()
 
     def log(self) -> str:
         return self.process.output()

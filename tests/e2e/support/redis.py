@@ -1,6 +1,7 @@
 """A redis-server of a test's own, that keeps what it acknowledged over kill() and start()."""
 
 import os
+import shutil
 import signal
 import socket
 
@@ -40,6 +41,18 @@ class Redis:
         except BaseException:
             self.close()
             raise
+
+    def copy_data(self, directory: str) -> None:
+        """To be put back by put_back(). The server stands still meanwhile."""
+        self.kill()
+        shutil.copytree(self._directory.path, directory)
+        self.start()
+
+    def put_back(self, directory: str) -> None:
+        self.kill()
+        shutil.rmtree(self._directory.path)
+        shutil.copytree(directory, self._directory.path)
+        self.start()
 
     def kill(self) -> None:
         self.process.stop(signal.SIGKILL)

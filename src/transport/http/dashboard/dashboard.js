@@ -61,6 +61,8 @@ const EVENTS = {
   ROUND_RETIRED: 'The round went to history',
   GRACE_GIVEN: 'Leases were extended after a restart',
   TOKEN_RAISED: 'The token rose: the target knew a higher one',
+  RESYNC_BEGUN: 'The store went back in time: nothing is granted for a time',
+  RESYNC_ENDED: 'The target has resynchronised',
 };
 
 // ---- small things ----
@@ -524,6 +526,11 @@ function drawDetail() {
     nodes.push(h('p', {class: 'note', 'data-tone': 'bad'},
       'This target is frozen: an invariant failed, and nothing is committed for it until the daemon is mended.',
       h('small', null, 'The daemon\'s log names the file that replays it.')));
+  }
+  if (target.resync) {
+    nodes.push(h('p', {class: 'note', 'data-tone': 'bad'},
+      `This target resynchronises until ${target.resync.until}: ${target.resync.why}.`,
+      h('small', null, 'The store went back in time, or began anew. Nothing is granted until then.')));
   }
   if (current) nodes.push(h('article', {class: 'card', 'data-round': current.id}, roundSections(current, target, true)));
   else nodes.push(h('div', {class: 'card'}, h('p', {class: 'quiet'}, 'No round is live or lingering.'), visitsSection(target)));
