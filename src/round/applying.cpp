@@ -3,6 +3,7 @@
 
 #include "round/planted.h"
 #include "round/rules.h"
+#include "round/view.h"
 
 namespace syzygy::round {
 namespace {
@@ -62,6 +63,7 @@ Reply proceed(Draft& draft, Round& round, const Confirm& confirm, std::size_t fr
   grant.claimed = true;
   grant.fenced = confirm.fenced && !round.plan.opaque;
   grant.from_step = from;
+  grant.unsure = false;
   if (!grant.fenced) grant.lease_ttl = std::max(grant.lease_ttl, draft.settings.lease_unfenced);
   grant.lease_until = draft.now + grant.lease_ttl;
   grant.graced = false;
@@ -121,9 +123,8 @@ Reply resume(Draft& draft, Round& round, const Confirm& confirm, std::size_t fro
   }
   return conclude(draft, round, State::kFailed,
                   found_under(grant,
-                              "the applier " + round.last_run->party.value + " was lost before step " +
-                                  round.plan.steps[from].id.value + ", and nobody who has that step is here; " +
-                                  listed(confirm.finding.committed),
+                              lost_applier(round) + " was lost before step " + round.plan.steps[from].id.value +
+                                  ", and nobody who has that step is here; " + listed(confirm.finding.committed),
                               confirm.finding));
 }
 
@@ -168,9 +169,8 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
     case Kind::kUnknown:
       if (round.plan.opaque && round.plan.on_applier_lost == OnApplierLost::kRetry && over)
         return resume(draft, round, confirm, 0);
-      return indeterminate(
-          draft, round, grant, finding,
-          "the applier " + round.last_run->party.value + " was lost, and what it ran cannot be judged");
+      return indeterminate(draft, round, grant, finding,
+                           lost_applier(round) + " was lost, and what it ran cannot be judged");
     case Kind::kWhole:
     case Kind::kSuffix:
       if (round.last_run->fenced || round.last_run->ended || PLANTED(unfenced_resumed)) {
@@ -181,13 +181,11 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
       if (!over) {
         return indeterminate(
             draft, round, grant, finding,
-            "the applier " + round.last_run->party.value +
+            lost_applier(round) +
                 " was lost during a run that no fence guards, and its sessions are not seen to be gone");
       }
-      return conclude(
-          draft, round, State::kFailed,
-          found_under(grant, "the applier " + round.last_run->party.value + " was lost; " + listed(finding.committed),
-                      finding));
+      return conclude(draft, round, State::kFailed,
+                      found_under(grant, lost_applier(round) + " was lost; " + listed(finding.committed), finding));
   }
 }
 

@@ -87,7 +87,7 @@ void recover(Draft& draft, Round& round) {
   if (!round.last_run->fenced && !round.last_run->ended && !round.sever) {
     draft.conclude(
         round, State::kIndeterminate,
-        judged("the applier " + round.last_run->party.value +
+        judged(lost_applier(round) +
                    " was lost during a run that no fence guards, and nobody is here who could see whether its "
                    "sessions are gone; look at the database, then: syzygy resolve",
                round));

@@ -54,6 +54,7 @@ void fields(Io& io, Member& v) {
 template <class Io>
 void fields(Io& io, Grant& v) {
   io(v.incarnation, v.party, v.token, v.settle, v.claimed, v.fenced, v.lease_ttl, v.lease_until, v.graced, v.from_step);
+  if (io.version >= 2) io(v.unsure);
 }
 template <class Io>
 void fields(Io& io, Run& v) {

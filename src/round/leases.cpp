@@ -22,6 +22,7 @@ void lapse(Draft& draft, Round& round) {
 
 void end_grant(Draft& draft, Round& round) {
   if (!round.grant || round.grant->lease_until + lock_delay(round, draft.settings) > draft.now) return;
+  if (round.grant->unsure) assume_run(draft, round);
   draft.recover(round, "the lease of the applier " + round.grant->party.value + " is over");
 }
 
@@ -179,6 +180,11 @@ void on_grace(Draft& draft, const Grace& grace) {
     if (round.grant) extend(*round.grant);
   }
   for (Member& guest : draft.record.guests) extend(guest);
+  // Whoever began anew may have begun with an old copy of the store: in truth a round may be further than it is here.
+  if (Round* held = draft.holder()) {
+    if (held->grant) held->grant->unsure = true;
+    if (held->state == State::kRecovering) assume_run(draft, *held);
+  }
   if (extended > 0)
     draft.note(EventKind::kGraceGiven).text = "after a restart; leases extended: " + std::to_string(extended);
 }

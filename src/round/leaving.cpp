@@ -89,6 +89,7 @@ Reply on_leave(Draft& draft, const Leave& leave) {
     const bool granted = round.grant && round.grant->incarnation == incarnation;
     depart(draft, round, incarnation, reason);
     if (granted && round.state == State::kElected) {
+      if (round.grant->unsure) assume_run(draft, round);
       draft.recover(round, "the elected applier " + round.grant->party.value + " left before it claimed");
     } else if (leave.session_ended && round.last_run && round.last_run->incarnation == incarnation &&
                round.last_run->token == leave.token &&

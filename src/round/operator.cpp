@@ -26,6 +26,7 @@ void sever_one(Draft& draft, Round& round, const SeverRound& command) {
     return draft.end(round, State::kDissolved, why);
   }
   if (round.sever) return;  // the first one stands
+  if (round.grant && round.grant->unsure) assume_run(draft, round);
   round.sever = Sever{command.actor, command.reason, draft.now, {}};
   const Duration lease = round.grant ? round.grant->lease_ttl : draft.settings.lease;
   const bool unfenced = round.last_run && !round.last_run->fenced;

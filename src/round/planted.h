@@ -36,6 +36,8 @@ namespace syzygy::round {
   X(resync_resolves, "RESYNCHRONISING", "an operator is granted a token during resynchronisation") \
   X(resync_token_low, "15", "the next token is not above the target's own") \
   X(resync_token_reset, "15", "the token begins anew with the store's new life") \
+  X(resync_keeps_ended, "7", "a round that ended in the lost life goes on") \
+  X(restart_knows_all, "9", "a grant from before the daemon began is known to have come to nothing") \
   X(resync_forgets_round, "15", "a round that a client was in is forgotten") \
   X(visit_believed, "9", "a visitor with nothing pending ends a round in RECOVERING") \
   X(anything_succeeds, "9", "a claim that found something else pending is a success") \

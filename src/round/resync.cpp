@@ -90,6 +90,9 @@ void remember_life(Record& record, const std::string& epoch) {
   record.former.push_back(epoch);
 }
 
+// Steps that we run in a database that we know are guarded there, or found begun.
+bool guarded(const Record& record, const Round& round) { return record.binding && !round.plan.opaque; }
+
 // Whoever held a grant may have gone further than this record knows.
 void begin(Draft& draft, const std::string& from, std::string why) {
   Record& record = draft.record;
@@ -101,14 +104,21 @@ void begin(Draft& draft, const std::string& from, std::string why) {
   if (PLANTED(resync_token_reset)) record.token = Token{};
   draft.note(EventKind::kResyncBegun).text = std::move(why);
   Round* held = draft.holder();
-  if (held == nullptr || !held->grant) return;
-  if (!held->last_run) {
-    // Whether it had claimed is not known. Steps that we run in a database that we know are guarded there, or found
-    // begun.
-    const bool guarded = record.binding && !held->plan.opaque;
-    held->last_run = Run{held->grant->incarnation, held->grant->party, held->grant->token, guarded, false};
-  }
-  draft.recover(*held, "the target resynchronises");
+  if (held == nullptr || held->state == State::kIndeterminate) return;
+  assume_run(draft, *held);
+  if (held->grant) draft.recover(*held, "the target resynchronises");
+}
+
+// A daemon saw more of this life, and another round than this one, or none, in its place: it had ended. How, only the
+// target knows, whose fence keeps out what is left of it; one that no fence guards is not given up for that.
+void end_if_forgotten(Draft& draft, const Memory& later) {
+  const Round* held = draft.holder();
+  if (held == nullptr || held->state == State::kIndeterminate || PLANTED(resync_keeps_ended)) return;
+  if (!guarded(draft.record, *held) || (held->last_run && !held->last_run->fenced && !held->last_run->ended)) return;
+  if (later.round && later.round->id == held->id) return;
+  const RoundId gone = held->id;
+  draft.note(EventKind::kRoundRetired, held).text = "it had ended before the store lost that";
+  std::erase_if(draft.record.rounds, [&](const Round& round) { return round.id == gone; });
 }
 
 void open_again(Draft& draft, const RememberedRound& seen) {
@@ -175,6 +185,19 @@ void come_back(Draft& draft, const RememberedRound& seen) {
 
 }  // namespace
 
+void assume_run(Draft& draft, Round& round) {
+  if (PLANTED(restart_knows_all) || (round.last_run && !round.last_run->ended)) return;
+  const bool fenced = guarded(draft.record, round);
+  if (round.grant) {
+    round.last_run = Run{round.grant->incarnation, round.grant->party, round.grant->token, fenced, false};
+  } else if (round.last_run) {
+    round.last_run->fenced = fenced;
+    round.last_run->ended = false;
+  } else {
+    round.last_run = Run{{}, {}, draft.record.token, fenced, false};
+  }
+}
+
 void take_evidence(Draft& draft, const Command& command) {
   Record& record = draft.record;
   const Evidence evidence = evidence_of(record, command);
@@ -182,7 +205,9 @@ void take_evidence(Draft& draft, const Command& command) {
   if (!record.resync) {
     std::string why = PLANTED(resync_skipped) ? "" : older_than(record, evidence);
     if (why.empty()) return;
+    const bool later = std::holds_alternative<Remind>(command) && evidence.memory->epoch == record.epoch;
     begin(draft, evidence.from, std::move(why));
+    if (later) end_if_forgotten(draft, *evidence.memory);
   }
   if (evidence.memory != nullptr) remember_life(record, evidence.memory->epoch);
   const auto saw = [&](Token token) {

@@ -110,6 +110,7 @@ struct Grant {
   Instant lease_until;
   bool graced = false;
   std::size_t from_step = 0;
+  bool unsure = false;  // given before a daemon started that cannot know whether its store is an old copy
 
   friend bool operator==(const Grant&, const Grant&) = default;
 };

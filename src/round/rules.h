@@ -28,6 +28,9 @@ void take_evidence(Draft& draft, const Command& command);
 // A claim or a guard of `party` found `row` in the target, while `known` was the highest token that was granted here.
 // (resync.cpp)
 void look_at_row(Draft& draft, Token row, Token known, const PartyName& party);
+// Of a round whose present record may be an old one: what else it may have come to is taken for a run, which is to be
+// judged by the target, or by nobody. (resync.cpp)
+void assume_run(Draft& draft, Round& round);
 // The resynchronisation, if its time is over. (resync.cpp)
 void end_resync(Draft& draft);
 

@@ -103,6 +103,11 @@ std::string waits_for(const Record& record, const Round& r, Instant now) {
   return "nobody who is here may apply";
 }
 
+std::string lost_applier(const Round& round) {
+  const PartyName& party = round.last_run->party;
+  return party.empty() ? "an applier that is not known any more" : "the applier " + party.value;
+}
+
 std::string first_difference(const Plan& a, const Plan& b) {
   if (a.stage != b.stage) {
     return "stage " + std::string(to_string(a.stage)) + " against " + std::string(to_string(b.stage));

@@ -35,4 +35,7 @@ std::size_t weight_of_joining(const Plan* opens);  // what a join may add, where
 // The round that holds the target, or nullptr.
 const Round* holder(const Record& record);
 
+// Of a round with a last run: "the applier eu-west", where it is known who that was.
+std::string lost_applier(const Round& round);
+
 }  // namespace syzygy::round

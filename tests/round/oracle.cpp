@@ -219,7 +219,20 @@ void Oracle::look_back(const Command& command) {
       const std::uint64_t beyond = (looked->token.value - token_.value) & ((1U << 20) - 1);
       lost = lost || (beyond != 0 && beyond <= (1U << 20) - (1U << 16));
     }
-    if (lost) begin_again();
+    if (lost) {
+      const bool more_of_this_life = std::holds_alternative<Remind>(command) && (*memory)->epoch == epoch_;
+      begin_again();
+      // "A daemon that saw more of this life knows another round, or none, to hold the target: it had ended."
+      Game* held = holder();
+      const bool fenced = held != nullptr && held->state != State::kIndeterminate && binding_ && !held->plan.opaque &&
+                          (!held->run || held->run->fenced || held->run->ended);
+      const bool named = held != nullptr && remembers && (*memory)->round && (*memory)->round->id == held->id;
+      if (more_of_this_life && fenced && !named) {
+        given_up_.insert(held->id);
+        held->retired = true;
+        held->state = State::kDissolved;
+      }
+    }
   }
   if (remembers && !(*memory)->epoch.empty() && quiet_since_) lives_.insert((*memory)->epoch);
   if (!quiet_since_) return;
@@ -250,12 +263,19 @@ void Oracle::begin_again() {
   quiet_since_ = now_;
   if (!epoch_.empty()) lives_.insert(epoch_);
   Game* held = holder();
-  if (held == nullptr || !held->right) return;
-  // Not known whether it ran; if it did, in a database that is known, the fence guards it.
-  if (!held->run) {
-    held->run = Lost{held->right->who, held->right->token, binding_.has_value() && !held->plan.opaque, false};
-  }
-  lose_applier(*held);
+  if (held == nullptr || held->state == State::kIndeterminate) return;
+  suppose_a_run(*held);
+  if (held->right) lose_applier(*held);
+}
+
+// Not known whether it ran, or once more; if it did, in a database that is known, the fence guards it.
+void Oracle::suppose_a_run(Game& game) {
+  if (game.run && !game.run->ended) return;
+  Lost run = game.run ? *game.run : Lost{{}, token_, false, false};
+  if (game.right) run = Lost{game.right->who, game.right->token, false, false};
+  run.fenced = binding_.has_value() && !game.plan.opaque;
+  run.ended = false;
+  game.run = run;
 }
 
 void Oracle::bring_back(const RememberedRound& seen) {
@@ -316,6 +336,7 @@ void Oracle::pass_time() {
     if (game.right) {
       Instant end = game.right->until;
       if (game.right->claimed && !game.right->fenced) end = end + rules_.lock_delay_unfenced;
+      if (end <= now_ && game.right->unsure) suppose_a_run(game);
       if (end <= now_) lose_applier(game);
     }
     if (game.severed_until && *game.severed_until <= now_ && game.state != State::kIndeterminate) {
@@ -375,6 +396,10 @@ void Oracle::give_grace(const Grace& grace) {
     if (game.right) extend(*game.right);
   }
   for (Seat& guest : guests_) extend(guest);
+  if (Game* held = holder()) {
+    if (held->right) held->right->unsure = true;
+    if (held->state == State::kRecovering) suppose_a_run(*held);
+  }
 }
 
 // --- Electing --------------------------------------------------------------------------------------------------------
@@ -828,6 +853,7 @@ Reply Oracle::start(Game& game, const Confirm& confirm, std::size_t from) {
   Right& right = *game.right;
   right.claimed = true;
   right.fenced = confirm.fenced && !game.plan.opaque;
+  right.unsure = false;
   right.graced = false;
   if (!right.fenced && right.term < rules_.lease_unfenced) right.term = rules_.lease_unfenced;
   right.until = now_ + right.term;
@@ -903,6 +929,7 @@ Reply Oracle::run(const Leave& leave) {
     }
     reply.round = game.id;
     if (his && game.state == State::kElected) {
+      if (game.right->unsure) suppose_a_run(game);
       lose_applier(game);
     } else if (his_run && (his || (game.state == State::kRecovering && token_ == leave.token))) {
       game.run->ended = true;
@@ -948,6 +975,7 @@ Reply Oracle::run(const SeverRound& sever) {
       continue;
     }
     if (game->severed_until) continue;
+    if (game->right && game->right->unsure) suppose_a_run(*game);
     Duration wait = game->right ? game->right->term : rules_.lease;
     if (game->run && !game->run->fenced) wait += rules_.lock_delay_unfenced;
     game->severed_until = now_ + wait;
@@ -1041,7 +1069,8 @@ std::string Oracle::picture() const {
     if (game.right) {
       out << "\n  granted " << game.right->who.value << " token " << game.right->token.value
           << (game.right->to_settle ? " settle" : "") << (game.right->claimed ? " claimed" : "")
-          << (game.right->fenced ? " fenced" : "") << " until " << game.right->until.ms;
+          << (game.right->fenced ? " fenced" : "") << (game.right->unsure ? " unsure" : "") << " until "
+          << game.right->until.ms;
     }
     if (game.run) {
       out << "\n  ran " << game.run->who.value << " token " << game.run->token.value

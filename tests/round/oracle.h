@@ -54,6 +54,7 @@ class Oracle {
     Duration term{0};
     Instant until;
     bool graced = false;
+    bool unsure = false;  // a daemon has begun since
   };
   struct Lost {  // the run that reached APPLYING last
     IncarnationId who;
@@ -105,6 +106,7 @@ class Oracle {
   void see_token(Token token);
   void look_back(const Command& command);
   void begin_again();
+  void suppose_a_run(Game& game);
   void bring_back(const RememberedRound& seen);
   void see_row(Token row, Token known);
   bool quiet() const { return quiet_since_.has_value() || now_ < rules_.quiet_until; }

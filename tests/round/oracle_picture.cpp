@@ -40,7 +40,8 @@ std::string picture(const Record& record) {
     if (round.grant) {
       out << "\n  granted " << round.grant->incarnation.value << " token " << round.grant->token.value
           << (round.grant->settle ? " settle" : "") << (round.grant->claimed ? " claimed" : "")
-          << (round.grant->fenced ? " fenced" : "") << " until " << round.grant->lease_until.ms;
+          << (round.grant->fenced ? " fenced" : "") << (round.grant->unsure ? " unsure" : "") << " until "
+          << round.grant->lease_until.ms;
     }
     if (round.last_run) {
       out << "\n  ran " << round.last_run->incarnation.value << " token " << round.last_run->token.value

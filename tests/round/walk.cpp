@@ -15,6 +15,7 @@ namespace {
 
 struct Process {
   bool silent = false;
+  bool left = false;
   int joins = 0;
   std::uint64_t claimed = 0;  // the token of its claim in the target
   RoundId running;
@@ -182,6 +183,7 @@ class Walk {
     bytes += world.newest_outcome.value + world.begun.first + world.begun.second.value;
     for (const Process& process : world.processes) {
       put(process.silent);
+      put(process.left);
       put(process.joins);
       put(rank(tokens, process.claimed));
       put(rank(tokens, process.token));
@@ -430,6 +432,8 @@ class Walk {
       for (const Round& round : world.record.rounds) {
         const auto mine = [&](const Member& m) { return m.incarnation == who(i) && m.standing != Standing::kLeft; };
         if (std::ranges::none_of(round.members, mine)) continue;
+        // Who heard how his round ended stops; who still runs it has not heard.
+        if (is_final(round.state) && next.processes[i].running == round.id) continue;
         Memory& memory = next.processes[i].memory.emplace();
         memory.epoch = world.record.epoch;
         memory.revision = world.record.revision;
@@ -451,6 +455,11 @@ class Walk {
         }
       }
     }
+    // Nothing tells the lives apart that go on from an old copy: a failure that no daemon remembers may be tried again
+    // under its name. A success never becomes one.
+    if (!bounds_.daemon_remembers && record.epoch == world.record.epoch) {
+      std::erase_if(next.told, [](const auto& told) { return told.second == State::kFailed; });
+    }
     record.now = world.record.now;
     next.record = std::move(record);
     next.met.set(kRestore);
@@ -465,7 +474,7 @@ class Walk {
     const std::string how = "time passes";
     std::vector<Command> renewals;
     for (std::size_t i = 0; i < world.processes.size(); ++i) {
-      if (!world.processes[i].silent && world.processes[i].joins > 0) {
+      if (!world.processes[i].silent && !world.processes[i].left && world.processes[i].joins > 0) {
         renewals.push_back(
             Renew{who(i), Token{world.processes[i].token}, std::exchange(next.processes[i].memory, std::nullopt)});
       }
@@ -537,6 +546,7 @@ class Walk {
     Join join = join_of(next, 0);
     join.request.incarnation = IncarnationId{"fresh"};
     join.party = PartyName{"fresh"};
+    join.memory.reset();
     const Decision decision = step(next.record, std::vector<Command>{join}, next.record.now, settings_);
     const Verdict verdict = decision.replies.front().verdict;
     if (verdict != Verdict::kWait && verdict != Verdict::kApplied && verdict != Verdict::kFailed &&
@@ -549,6 +559,7 @@ class Walk {
     const Process& process = world.processes[i];
     const Instant now = world.record.now;
     const std::string name = bounds_.processes[i].substr(0, 1) + std::to_string(i);
+    if (process.left) return;
     if (process.joins < bounds_.joins && !process.silent && process.running.empty()) {
       World next = world;
       ++next.processes[i].joins;
@@ -576,10 +587,13 @@ class Walk {
     }
     if (!process.running.empty()) return run(world, i, name);
     const bool elected = held != nullptr && held->state == State::kElected && held->grant->incarnation == who(i);
-    if (elected) claim(world, *held, i, name);
+    const bool heard =
+        elected && process.memory && process.memory->round->id == held->id && is_final(process.memory->round->state);
+    if (elected && !heard) claim(world, *held, i, name);
     if (world.leaves < bounds_.leaves && !process.silent) {
       World next = world;
       ++next.leaves;
+      next.processes[i].left = true;
       Leave leave;
       leave.request = request(next, i);
       tell(next, {leave}, now, name + " leaves");
@@ -686,6 +700,7 @@ class Walk {
     if (world.leaves < bounds_.leaves && round != nullptr) {
       World next = world;
       ++next.leaves;
+      next.processes[i].left = true;
       Leave leave;
       leave.request = request(next, i);
       leave.token = Token{process.token};
@@ -799,7 +814,24 @@ std::vector<Bounds> short_walks() {
        .backups = 1,
        .daemon_remembers = true,
        .sessions_seen = false},
-      {.name = "the store begins anew, three parties", .processes = {"a1", "b1", "c1"}, .joins = 2, .losses = 1},
+      {.name = "an old copy under a new daemon, lease expiry",
+       .processes = {"a1", "b1"},
+       .quorum = 1,
+       .silences = 1,
+       .backups = 1},
+      {.name = "an old copy under a new daemon, sever, leave",
+       .processes = {"a1", "b1"},
+       .severs = 1,
+       .leaves = 1,
+       .backups = 1},
+      {.name = "an old copy under a new daemon, unfenced",
+       .processes = {"a1", "b1"},
+       .quorum = 1,
+       .fenced = false,
+       .silences = 1,
+       .backups = 1,
+       .sessions_seen = false},
+      {.name = "the store begins anew, three parties", .processes = {"a1", "b1", "c1"}, .losses = 1},
       {.name = "the store begins anew, lease expiry",
        .processes = {"a12", "b12"},
        .silences = 1,
