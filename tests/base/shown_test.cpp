@@ -30,6 +30,21 @@ TEST(Shown, BytesThatAreNoUtf8AreQuestionMarks) {
   EXPECT_TRUE(is_utf8(shown("\xf0\x9f\x8c")));
 }
 
+TEST(Utf8, IsSeenWhereverItStands) {
+  for (std::size_t size = 0; size < 40; ++size) {
+    const std::string ascii(size, 'a');
+    EXPECT_TRUE(is_utf8(ascii));
+    for (std::size_t at = 0; at <= size; ++at) {
+      for (const auto& [bytes, valid] :
+           {std::pair{"\xc3\xa9", true}, {"\xf0\x9f\x8c\x8d", true}, {"\xe9", false}, {"\xc3", false}}) {
+        std::string text = ascii;
+        text.insert(at, bytes);
+        EXPECT_EQ(is_utf8(text), valid) << at << " of " << size;
+      }
+    }
+  }
+}
+
 TEST(Shown, LinesStayLines) {
   EXPECT_EQ(shown_lines(""), "");
   EXPECT_EQ(shown_lines("a\n\tb\x1b[2J\r\n"), "a\n\tb [2J \n");

@@ -70,6 +70,7 @@ Result<std::string> clean_text(std::string bytes, std::string_view path) {
     }
     return bad(line, "the file is not valid UTF-8; convert it (iconv -f LATIN1 -t UTF-8, or whatever it was saved as)");
   }
+  if (!bytes.contains('\r')) return bytes;
   std::string text;
   text.reserve(bytes.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) {
