@@ -47,11 +47,14 @@ Problem problem_of(const Error& error) {
 
 bool is_migration(std::string_view name) { return name.ends_with(".sql"); }
 
+// Flyway's: its next text is run as well, so it may change and go.
+bool is_repeatable(const std::string& name) { return fs::path(name).filename().string().starts_with("R__"); }
+
 // What is merged may be applied somewhere already.
 void look_at_merged(const BranchFiles& files, const std::string& directory, const std::string& base,
                     std::vector<Problem>& problems) {
   const auto add = [&](const std::string& name, std::string reason, const std::string& what) {
-    if (!is_migration(name)) return;
+    if (!is_migration(name) || is_repeatable(name)) return;
     const std::string path = shown((fs::path(directory) / name).string());
     problems.push_back({std::move(reason), path, "1",
                         shown(path + ": this migration is on " + base + " already, and " + what +
@@ -99,7 +102,8 @@ void make_plans(const Settings& settings, const std::vector<Migration>& migratio
   std::vector<AppliedStep> applied;
   for (const Migration& migration : migrations) {
     const std::string name = fs::path(migration.up.path).lexically_relative(settings.dir).string();
-    if (!files.added.contains(name)) applied.push_back({migration.id, "", std::nullopt});
+    const bool pending = files.added.contains(name) || (migration.repeatable && files.changed.contains(name));
+    if (!pending) applied.push_back({migration.id, "", std::nullopt});
   }
   auto before = make_plan(migrations, applied, request);
   if (!before) {

@@ -39,6 +39,7 @@ bool inside_character(std::string_view line, std::size_t at) {
 // The line of the source and the caret below it. Of a long line only what stands around the caret: a file may be one
 // line of megabytes. A terminal is never sent a control character from a file.
 std::string with_caret(const Finding& finding) {
+  if (finding.line.empty()) return {};  // the file as a whole, or what is no text
   constexpr std::size_t kBytesMax = 240;
   constexpr std::size_t kBefore = 60;  // of the caret, where the line is cut there
   const std::string_view line = finding.line;

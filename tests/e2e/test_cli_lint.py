@@ -169,6 +169,17 @@ class ChoosingTest(Lint):
         self.assertTrue({("0004_twin.sql", "unreadable"), ("0004_other.sql", "unreadable")} & found)
         self.assertIn("no such migrations directory", self.lint("--dir", "nowhere", code=2).err)
 
+    def test_a_file_that_is_wrong_as_a_whole_is_told_at_its_first_line(self) -> None:
+        self.write(m0001_users=USERS, m0002_big="")
+        os.truncate(os.path.join(self.root, "migrations", "0002_big.sql"), 33 << 20)
+        (found,) = self.found("migrations")
+        self.assertEqual((found["rule"], found["line"], found["column"]), ("unreadable", 1, 1))
+        self.assertIn("larger than 32 MiB", found["message"])
+        out = self.lint("migrations").out
+        self.assertIn("[unreadable]\n  why: ", out)  # and no caret below nothing
+        (run,) = json.loads(self.lint("migrations", "--output", "sarif").out)["runs"]
+        self.assertEqual(run["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"], 1)
+
     def test_baseline(self) -> None:
         self.write(m0001_users=USERS, m0002_index=INDEX)
         self.lint("migrations", "--write-baseline", "known", code=0)

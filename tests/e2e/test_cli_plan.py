@@ -130,6 +130,11 @@ class Repository:
             with open(os.path.join(self.dir, f"{name[1:]}.sql"), "w") as file:
                 file.write(text)
 
+    def write_as(self, files: Dict[str, str]) -> None:
+        for name, text in files.items():
+            with open(os.path.join(self.dir, name), "w") as file:
+                file.write(text)
+
     def commit(self, **files: str) -> None:
         self.write(**files)
         self.git("add", "-A")
@@ -187,6 +192,18 @@ class CheckTest(unittest.TestCase):
         os.rename(os.path.join(repository.dir, "0002_other.sql"), os.path.join(repository.dir, "0003_other.sql"))
         repository.commit()
         self.refused(repository, "0002_other.sql: this migration is on main already, and this branch removes or renames it")
+
+    def test_a_repeatable_migration_may_change(self) -> None:
+        repository = self.repository()
+        view = "CREATE OR REPLACE VIEW names AS SELECT id FROM users;"
+        repository.write_as({"V1__users.sql": USERS, "R__names.sql": view, "R__old.sql": view.replace("names", "old")})
+        repository.commit()
+        repository.branch()
+        os.remove(os.path.join(repository.dir, "R__old.sql"))
+        repository.write_as({"V2__other.sql": OTHER, "R__names.sql": view.replace("id", "id, email")})
+        done = repository.check()
+        self.assertEqual(done.code, 0, done.out + done.err)
+        self.assertIn("pre-deploy   V2__other.sql, R__names.sql\n", done.out)
 
     def test_one_number_on_both_sides(self) -> None:
         repository = self.repository(m0001_users=USERS)

@@ -473,7 +473,7 @@ std::optional<Finding> refused_file(const Error& error, const LintOptions& optio
   }
   if (finding.severity == Severity::kOff) return std::nullopt;
   const std::string line = value_of("line");
-  finding.place = {line.empty() ? 1 : std::stoul(line), 1};
+  finding.place = {line.empty() ? 1 : std::max(1UL, std::stoul(line)), 1};  // 0: the file as a whole
   finding.message = error.message;
   for (const std::string& prefix : {finding.file + ":" + line + ": ", finding.file + ": "}) {
     if (finding.message.starts_with(prefix)) finding.message.erase(0, prefix.size());
