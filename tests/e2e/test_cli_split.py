@@ -17,8 +17,9 @@ from .support.processes import ScratchDirectory
 from .support.site import CliTest, Ended, Site, syzygy
 
 BASE = """CREATE TABLE customers (id int PRIMARY KEY);
-CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, email text NOT NULL, age int, note text, customer int);
+CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, email text NOT NULL, age int, note text, customer int DEFAULT 7);
 CREATE INDEX users_note ON users (note);
+GRANT SELECT ON users TO PUBLIC;
 INSERT INTO customers SELECT generate_series(1, 50);
 INSERT INTO users (name, email, age, customer) SELECT 'u' || n, 'e' || n, n, 1 + n % 50 FROM generate_series(1, 3000) AS n;
 """
@@ -123,7 +124,7 @@ ROWS = {
         ["--bridge-renames"], pre=2, back="ALTER TABLE users RENAME COLUMN full_name TO name;\n"),
     "rename_table": Row(
         "ALTER TABLE users RENAME TO people;\n",
-        OLD, ("INSERT INTO people (name, email) VALUES ('new', 'n')", "SELECT name FROM people"),
+        (*OLD, "SELECT 1 / count(*) FROM information_schema.role_table_grants WHERE table_name = 'users' AND grantee = 'PUBLIC'"), ("INSERT INTO people (name, email) VALUES ('new', 'n')", "SELECT name FROM people"),
         {"SELECT count(*) FROM pg_class WHERE relname = 'users'": "0", "SELECT count(*) FROM people WHERE name IN ('old', 'new')": "4"},
         ["--bridge-renames"], back="ALTER TABLE people RENAME TO users;\n"),
     "change_type": Row(
@@ -132,6 +133,11 @@ ROWS = {
         {"SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age'": "bigint",
          "SELECT sum(age) FROM users WHERE name LIKE 'u%'": str(3000 * 3001 // 2), "SELECT count(*) FROM users WHERE age = 8": "3"},
         pre=2, back="ALTER TABLE users ALTER COLUMN age TYPE int;\n"),
+    "change_type_of_a_column_with_a_default": Row(
+        "ALTER TABLE users ALTER COLUMN customer TYPE bigint;\n",
+        OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT customer FROM users"),
+        {"SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'customer'": "bigint",
+         DEFAULT.format("customer"): "1", "SELECT count(*) FROM users WHERE name = 'new' AND customer = 7": "2"}, pre=2),
     "change_type_with_using": Row(
         "ALTER TABLE users ALTER COLUMN email TYPE int USING length(users.email) + length(name);\n",
         OLD, ("INSERT INTO users (name, email) VALUES ('new', '8')", "SELECT email FROM users"),
@@ -217,6 +223,26 @@ class SplitTest(SplitCase):
         for name in halves(site)[1:]:
             again = self.split(site, "--check", name=name)
             self.assertEqual(again.code, 0, name + again.err + self.texts(site))
+
+    def test_indexes_are_built_and_dropped_concurrently(self) -> None:
+        site = self.site(m0001_base=BASE, m0002_change="CREATE INDEX \"By Name\" ON users (name);\nDROP INDEX users_note;\n")
+        self.assertEqual(self.split(site).code, 0)
+        made, dropped = self.text(site, "0002_change.sql"), self.text(site, "0003_change_post_deploy.sql")
+        for text in made, dropped:
+            self.assertIn("-- syzygy:no-transaction\n", text)
+        self.assertIn("CREATE INDEX CONCURRENTLY \"By Name\" ON users", made)
+        self.assertIn("DROP INDEX CONCURRENTLY users_note;", dropped)
+
+    def test_a_change_of_type_stops_where_something_would_be_lost_that_the_files_do_not_know(self) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+        self.applies(site)
+        self.run_all(site, "by hand", ["CREATE INDEX by_age ON users (age)"])
+        site.write(m0002_change="ALTER TABLE users ALTER COLUMN age TYPE bigint;\n")
+        self.assertEqual(self.split(site).code, 0)
+        done = site.alone("--pre-deploy")
+        self.assertEqual(done.code, 80, done.err)
+        self.assertIn("depends on column age of users, and would be lost with it", done.err)
+        self.run_all(site, "old code", OLD)
 
     def test_looking_writes_nothing(self) -> None:
         site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ADD COLUMN phone text NOT NULL;\n")
@@ -557,6 +583,7 @@ class SqliteTest(SplitCase):
             ("CREATE UNIQUE INDEX one_email ON users (email);", (), "--stage pre_deploy or --stage post_deploy"),
             (both, (), "rebuild twice"),
             (gone, (), "NOT NULL without a default"),
+            (both.replace("level int DEFAULT 1", "level int NOT NULL"), (), "Say its stage: --stage pre_deploy or --stage post_deploy"),
             ("UPDATE users SET age = 1;", (), "--stage pre_deploy or --stage post_deploy"),
             ("-- syzygy:no-transaction\nCREATE TABLE other (id int);\nDROP TABLE customers;\n", (), "outside a transaction cannot be taken apart"),
         ):  # fmt: skip
