@@ -38,7 +38,7 @@ constexpr Duration kClockFar{5'000};
 constexpr std::size_t kPage = 500;
 constexpr std::size_t kChunkBytes = 4UZ << 20;
 
-int exit_code_of(const Error& error) {
+int exit_code_for(const Error& error) {
   if (error.code == ErrorCode::kDataLoss) return kExitData;
   if (error.reason == "STORE_ADDRESS_INVALID" || error.reason == "STORE_PATH_INVALID") return kExitUsage;
   return error.reason == "STORE_IN_USE" ? kExitBusy : kExitUnavailable;
@@ -46,7 +46,7 @@ int exit_code_of(const Error& error) {
 
 int failed(const Error& error) {
   fmt::print(stderr, "syzygyd: {}\n", error.message);
-  return exit_code_of(error);
+  return exit_code_for(error);
 }
 
 // ---- Marks ----
@@ -239,7 +239,7 @@ int check(const StoreCommand& command) {
     answer["verdict"] = "bad";
     answer["error"] = {{"reason", error.reason}, {"message", error.message}};
     if (!command.json) fmt::print(stderr, "syzygyd: {}\n", error.message);
-    return done(exit_code_of(error));
+    return done(exit_code_for(error));
   };
   auto store = open_store(command.store);
   if (!store) return broken(store.error());

@@ -8,9 +8,11 @@ namespace {
 
 constexpr std::size_t kRecentMax = 256;
 
-v1::Stage to_proto(Stage stage) { return stage == Stage::kPreDeploy ? v1::STAGE_PRE_DEPLOY : v1::STAGE_POST_DEPLOY; }
+v1::Stage stage_to_proto(Stage stage) {
+  return stage == Stage::kPreDeploy ? v1::STAGE_PRE_DEPLOY : v1::STAGE_POST_DEPLOY;
+}
 
-v1::TargetOutcome to_proto(const migration::OutcomeRow& row) {
+v1::TargetOutcome outcome_to_proto(const migration::OutcomeRow& row) {
   v1::TargetOutcome out;
   out.set_round_id(row.round.value);
   out.set_token(row.token.value);
@@ -31,7 +33,7 @@ v1::Plan to_proto(const Plan& plan) {
     auto& to = *out.add_steps();
     to.set_id(step.id.value);
     to.set_direction(step.direction == Direction::kUp ? v1::DIRECTION_UP : v1::DIRECTION_DOWN);
-    to.set_stage(to_proto(step.stage));
+    to.set_stage(stage_to_proto(step.stage));
     to.set_content(step.content);
     to.set_atomic(step.atomic);
   }
@@ -79,7 +81,7 @@ v1::Snapshot snapshot_of(const migration::Snapshot& snapshot, const std::vector<
                          const std::optional<StepId>& last_known) {
   v1::Snapshot out;
   out.set_token(snapshot.claim.token.value);
-  if (snapshot.last_outcome) *out.mutable_last_outcome() = to_proto(*snapshot.last_outcome);
+  if (snapshot.last_outcome) *out.mutable_last_outcome() = outcome_to_proto(*snapshot.last_outcome);
   // The newest entry of each id is what stands: an up that was reverted does not, the down that reverted it does.
   std::set<std::string> seen;
   for (auto entry = history.rbegin();
@@ -88,7 +90,7 @@ v1::Snapshot snapshot_of(const migration::Snapshot& snapshot, const std::vector<
     auto& step = *out.add_recent();
     step.set_id(entry->id.value);
     step.set_direction(entry->direction == Direction::kUp ? v1::DIRECTION_UP : v1::DIRECTION_DOWN);
-    step.set_stage(to_proto(*entry->stage));
+    step.set_stage(stage_to_proto(*entry->stage));
     step.set_content(entry->content);
     step.set_atomic(true);
   }
@@ -107,7 +109,7 @@ v1::Finding finding_of(const migration::Comparison& comparison, const RoundId& r
     const migration::Snapshot& snapshot;
     void operator()(const migration::OutcomeInTarget&) const {
       finding.set_kind(v1::Finding::KIND_OUTCOME);
-      if (snapshot.outcome) *finding.mutable_outcome() = to_proto(*snapshot.outcome);
+      if (snapshot.outcome) *finding.mutable_outcome() = outcome_to_proto(*snapshot.outcome);
     }
     void operator()(const migration::NothingLeft&) const { finding.set_kind(v1::Finding::KIND_NOTHING); }
     void operator()(const migration::SuffixLeft& left) const {

@@ -15,8 +15,6 @@ namespace {
 constexpr Duration kProbeMax{3'000};
 constexpr Duration kClockSkewMax{30'000};
 
-using Finding = migration::Finding;
-
 class Doctor {
  public:
   explicit Doctor(const Context& context) : context_(context), s_(context.settings) {}
@@ -28,7 +26,7 @@ class Doctor {
     if (!s_.database.empty()) look_at_database();
     if (!s_.dir.empty()) look_at_directory();
     print();
-    for (const Finding& finding : findings_) {
+    for (const migration::Finding& finding : findings_) {
       if (!finding.ok) return kExitFindings;
     }
     return kExitOk;
@@ -162,7 +160,7 @@ class Doctor {
   }
 
   void look_at_database() {
-    for (Finding& finding : migration::diagnose_target(s_.database, target_options(context_)))
+    for (migration::Finding& finding : migration::diagnose_target(s_.database, target_options(context_)))
       findings_.push_back(std::move(finding));
     if (!target_ || !target_->has_binding()) return;
     auto opened = migration::open_target(s_.database, target_options(context_));
@@ -208,12 +206,12 @@ class Doctor {
   void print() const {
     if (s_.output == "json") {
       boost::json::array all;
-      for (const Finding& f : findings_)
+      for (const migration::Finding& f : findings_)
         all.push_back(boost::json::object{{"name", f.name}, {"ok", f.ok}, {"cause", f.cause}, {"next", f.next}});
       fmt::print("{}\n", boost::json::serialize(boost::json::object{{"findings", all}}));
       return;
     }
-    for (const Finding& f : findings_) {
+    for (const migration::Finding& f : findings_) {
       fmt::print("{}  {}: {}\n", f.ok ? "ok  " : "look", f.name, f.cause);
       if (!f.ok && !f.next.empty()) fmt::print("      next: {}\n", f.next);
     }
@@ -221,7 +219,7 @@ class Doctor {
 
   const Context& context_;
   const Settings& s_;
-  std::vector<Finding> findings_;
+  std::vector<migration::Finding> findings_;
   std::shared_ptr<Client> client_;
   std::optional<v1::Target> target_;
 };

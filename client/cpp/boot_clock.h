@@ -21,4 +21,9 @@ struct BootClock {
 
 using BootTime = BootClock::time_point;
 
+// `at` and `d` later; "never" where that is past the clock's end.
+inline BootTime plus(BootTime at, std::chrono::milliseconds d) {
+  return BootTime::max() - at < d ? BootTime::max() : at + d;
+}
+
 }  // namespace syzygy

@@ -23,13 +23,6 @@ constexpr int kPatienceMax = 6;
 int stop_fd(const Bound& bound) { return bound.stop != nullptr ? bound.stop->fd() : -1; }
 bool wants_stop(const Bound& bound) { return bound.stop != nullptr && bound.stop->signal() != 0; }
 
-BootTime plus(BootTime at, Duration d) { return BootTime::max() - at < d ? BootTime::max() : at + d; }
-
-Duration of(const google::protobuf::Duration& d) {
-  constexpr std::int64_t kDay = 86'400;
-  return Duration(std::clamp<std::int64_t>(d.seconds(), 0, kDay) * 1'000 + d.nanos() / 1'000'000);
-}
-
 // Sleeps before the next try. False: stopped, or `until` has come.
 bool rest(Duration pause, BootTime until, const Bound& bound) {
   Waker waker;
@@ -86,6 +79,11 @@ class Signal final : public Completion {
 };
 
 }  // namespace
+
+Duration duration_of(const google::protobuf::Duration& d) {
+  constexpr std::int64_t kDay = 86'400;
+  return Duration(std::clamp<std::int64_t>(d.seconds(), 0, kDay) * 1'000 + d.nanos() / 1'000'000);
+}
 
 IncarnationId random_incarnation() {
   std::array<unsigned char, 16> bytes{};
@@ -320,7 +318,7 @@ Result<v1::SetTargetResponse> Client::set_target(const v1::SetTargetRequest& req
   return impl_->call<v1::SetTargetResponse>(request, bound);
 }
 Result<v1::GetTargetResponse> Client::get_target(const v1::GetTargetRequest& request, const Bound& bound) {
-  return impl_->call<v1::GetTargetResponse>(request, bound, of(request.wait()));
+  return impl_->call<v1::GetTargetResponse>(request, bound, duration_of(request.wait()));
 }
 Result<v1::ListTargetsResponse> Client::list_targets(const v1::ListTargetsRequest& request, const Bound& bound) {
   return impl_->call<v1::ListTargetsResponse>(request, bound);
@@ -329,10 +327,10 @@ Result<v1::ListEventsResponse> Client::list_events(const v1::ListEventsRequest& 
   return impl_->call<v1::ListEventsResponse>(request, bound);
 }
 Result<v1::BarrierResponse> Client::enter(const v1::EnterRequest& request, const Bound& bound) {
-  return impl_->call<v1::BarrierResponse>(request, bound, of(request.wait()));
+  return impl_->call<v1::BarrierResponse>(request, bound, duration_of(request.wait()));
 }
 Result<v1::BarrierResponse> Client::await(const v1::AwaitRequest& request, const Bound& bound) {
-  return impl_->call<v1::BarrierResponse>(request, bound, of(request.wait()));
+  return impl_->call<v1::BarrierResponse>(request, bound, duration_of(request.wait()));
 }
 Result<v1::BarrierResponse> Client::sever_barrier(const v1::SeverBarrierRequest& request, const Bound& bound) {
   return impl_->call<v1::BarrierResponse>(request, bound);

@@ -9,6 +9,9 @@
 
 namespace syzygy {
 
+// What a message says of time, in our terms: from nothing to a day.
+Duration duration_of(const google::protobuf::Duration& d);
+
 class Client::Impl {
  public:
   Impl(ClientOptions options, std::string ca, std::string token)

@@ -28,13 +28,6 @@ constexpr Duration kRenewDefault{5'000};  // until the daemon has said how often
 constexpr Duration kRenewMin{20};
 constexpr Duration kRereadApart{1'000};  // a hundred visits at once are one reason to read again
 
-BootTime plus(BootTime at, Duration d) { return BootTime::max() - at < d ? BootTime::max() : at + d; }
-
-Duration of(const google::protobuf::Duration& d) {
-  constexpr std::int64_t kDay = 86'400;
-  return Duration(std::clamp<std::int64_t>(d.seconds(), 0, kDay) * 1'000 + d.nanos() / 1'000'000);
-}
-
 google::protobuf::Duration proto_of(Duration d) {
   google::protobuf::Duration out;
   out.set_seconds(d.count() / 1'000);
@@ -982,9 +975,10 @@ void Session::Impl::set_lease(BootTime sent_at, const google::protobuf::Duration
     const std::lock_guard lock(mutex_);
     if (sent_at < lease_sent_) return;  // an older answer that came late
     lease_sent_ = sent_at;
-    lease_until_ = plus(sent_at, of(left));
-    lease_length_ = of(left);
-    if (renew_after != nullptr && of(*renew_after).count() > 0) renew_after_ = std::max(of(*renew_after), kRenewMin);
+    lease_until_ = plus(sent_at, duration_of(left));
+    lease_length_ = duration_of(left);
+    if (renew_after != nullptr && duration_of(*renew_after).count() > 0)
+      renew_after_ = std::max(duration_of(*renew_after), kRenewMin);
   }
   lease_waker_->wake();
 }

@@ -96,7 +96,7 @@ std::string printable(std::string_view bytes, std::size_t bytes_max) {
 }
 
 Result<void> check_name(std::string_view what, std::string_view name) {
-  const auto refuse = [&](std::string why) {
+  const auto refuse = [&](const std::string& why) {
     return failure(ErrorCode::kInvalidArgument, "NAME_INVALID",
                    "the " + std::string(what) + " name \"" + printable(name) + "\" " + why + "; use 1 to " +
                        std::to_string(kNameBytesMax) + " bytes of printable UTF-8, such as eu-west",

@@ -15,8 +15,6 @@
 namespace syzygy::engine {
 namespace {
 
-constexpr std::size_t kScanPage = 1'000;
-
 Error refusal(ErrorCode code, std::string reason, std::string message) {
   return Error{code, std::move(reason), std::move(message), {}, Duration{1'000}};
 }

@@ -14,7 +14,6 @@ namespace {
 constexpr Duration kProbe{500};
 // A conflict needs another user of the store to have won; this many in a row are a storm.
 constexpr int kAttemptsMax = 50;
-constexpr std::size_t kScanPage = 1'000;
 constexpr int kEvictionsPerTurn = 64;
 // How long a refused write speaks against this daemon, unless one succeeds before: those who are sent elsewhere try
 // nothing here, so that it cannot hold for ever.

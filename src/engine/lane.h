@@ -28,6 +28,7 @@ namespace syzygy::engine {
 
 inline constexpr std::string_view kTargetPrefix = "t/";
 inline constexpr std::string_view kBarrierPrefix = "b/";
+inline constexpr std::size_t kScanPage = 1'000;  // records that one scan of the store brings
 
 // What comes to a lane.
 struct ToTarget {

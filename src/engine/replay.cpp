@@ -129,8 +129,8 @@ Result<std::string> write_replay(const std::string& directory, const std::string
   std::error_code ignored;  // open() says what is wrong
   std::filesystem::create_directories(directory, ignored);
   for (int n = 0;; ++n) {
-    const std::string path = directory + "/" + base + "-" + std::to_string(replay.now.ms) +
-                             (n == 0 ? "" : "-" + std::to_string(n)) + ".replay";
+    std::string path = directory + "/" + base + "-" + std::to_string(replay.now.ms) +
+                       (n == 0 ? "" : "-" + std::to_string(n)) + ".replay";
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
       if (errno == EEXIST && n < 1'000) continue;

@@ -33,7 +33,6 @@ constexpr std::chrono::milliseconds kListenAgainMin{50};
 constexpr std::chrono::milliseconds kListenAgainMax{1'000};
 constexpr std::chrono::milliseconds kPooledAgain{30'000};
 constexpr std::size_t kCatchUpMax = 1'000;
-constexpr auto kIntegerMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 std::string hex(std::string_view bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -83,15 +82,6 @@ std::optional<Loaded> loaded_of(std::string_view text) {
   loaded.version.commit = take_until(text, ':');
   loaded.bytes = unhex(text);
   return loaded;
-}
-
-// The least key that sorts after every key that starts with `prefix`.
-std::string end_of(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && end.back() == '\xff') end.pop_back();
-  if (end.empty()) return std::string(kKeyBytesMax + 1, '\xff');
-  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
-  return end;
 }
 
 // A PostgreSQL array in its text form.
@@ -638,7 +628,7 @@ Result<std::vector<Listed>> PostgresStore::scan(std::string_view prefix, std::st
   const std::string from = std::max(std::string(prefix), std::string(after) + '\0');
   const auto rows =
       inside_->ask(inside_->statements().scan,
-                   {hex(from), hex(end_of(prefix)), std::to_string(std::min<std::uint64_t>(limit, kIntegerMax))});
+                   {hex(from), hex(prefix_end(prefix)), std::to_string(std::min<std::uint64_t>(limit, kColumnMax))});
   if (!rows) return std::unexpected(rows.error());
   std::vector<Listed> page;
   for (const pg::Row& row : *rows) {
@@ -649,8 +639,8 @@ Result<std::vector<Listed>> PostgresStore::scan(std::string_view prefix, std::st
 
 Result<std::vector<HistoryRow>> PostgresStore::history(const std::string& key, std::uint64_t after, std::size_t limit) {
   const auto rows =
-      inside_->ask(inside_->statements().history, {hex(key), std::to_string(std::min(after, kIntegerMax)),
-                                                   std::to_string(std::min<std::uint64_t>(limit, kIntegerMax))});
+      inside_->ask(inside_->statements().history, {hex(key), std::to_string(std::min(after, kColumnMax)),
+                                                   std::to_string(std::min<std::uint64_t>(limit, kColumnMax))});
   if (!rows) return std::unexpected(rows.error());
   std::vector<HistoryRow> page;
   for (const pg::Row& row : *rows) {

@@ -43,7 +43,7 @@ std::optional<std::uint64_t> number_of(std::string_view text) {
 }
 
 // The least key that sorts after all that start with `prefix`, as ZRANGEBYLEX has it.
-std::string end_of(std::string_view prefix) {
+std::string lex_end(std::string_view prefix) {
   std::string end(prefix);
   while (!end.empty() && end.back() == '\xff') end.pop_back();
   if (end.empty()) return "+";
@@ -67,11 +67,6 @@ Error while_running(Error error) {
 }
 
 std::unexpected<Error> failed(Error error) { return std::unexpected(while_running(std::move(error))); }
-
-const redisReply* first_error(const std::vector<RedisReply>& replies) {
-  const auto found = std::ranges::find_if(replies, [](const RedisReply& reply) { return is_error(*reply); });
-  return found == replies.end() ? nullptr : found->get();
-}
 
 // A record's version and bytes; nullopt: they are not ours.
 std::optional<Loaded> loaded_of(const redisReply& record) {
@@ -143,7 +138,7 @@ Result<std::vector<StoreFinding>> RedisStore::check_server() {
   const std::vector<RedisCommand> commands = {
       {"CONFIG", "GET", "maxmemory-policy"}, {"CONFIG", "GET", "appendfsync"}, {"CONFIG", "GET", "appendonly"}};
   const auto replies = route_->ask(commands, true);
-  if (!replies) return std::unexpected(std::move(replies.error().error));
+  if (!replies) return std::unexpected(replies.error().error);
   const std::string policy = setting_of(*(*replies)[0]).value_or(server.eviction_policy);
   const std::optional<std::string> sync = setting_of(*(*replies)[1]);
   const bool append_only = setting_of(*(*replies)[2]).value_or(server.append_only ? "yes" : "no") == "yes";
@@ -304,7 +299,7 @@ Result<RedisStore::Replies> RedisStore::read(std::span<const RedisCommand> comma
     if (auto confirmed = confirm_replicas(); !confirmed) return std::unexpected(std::move(confirmed.error()));
   }
   auto replies = route_->ask(commands, true);
-  if (!replies) return std::unexpected(std::move(replies.error().error));
+  if (!replies) return std::unexpected(replies.error().error);
   if (const redisReply* error = first_error(*replies))
     return std::unexpected(redis_error(text_of(*error), route_->where()));
   return *std::move(replies);
@@ -344,7 +339,7 @@ Result<void> RedisStore::learn_epoch(std::string_view value) {
     const std::string fresh = std::string(kFormat) + mint_epoch();
     const std::vector<RedisCommand> commands = {{"SET", key, fresh, "NX"}, {"GET", key}};
     auto replies = route_->ask(commands, true);
-    if (!replies) return std::unexpected(std::move(replies.error().error));
+    if (!replies) return std::unexpected(replies.error().error);
     if (const redisReply* error = first_error(*replies))
       return std::unexpected(redis_error(text_of(*error), route_->where()));
     text = text_of(*replies->back());
@@ -426,7 +421,7 @@ Result<std::vector<Listed>> RedisStore::scan(std::string_view prefix, std::strin
     if (auto confirmed = confirm_replicas(); !confirmed) return failed(std::move(confirmed.error()));
   }
   const std::string lowest = after < prefix ? "[" + std::string(prefix) : "(" + std::string(after);
-  const std::string highest = end_of(prefix);
+  const std::string highest = lex_end(prefix);
   const std::string count = std::to_string(std::min(limit, std::size_t{1} << 30));
   const std::string records = key_of("record") + ":";
   const std::vector<std::string> keys = {key_of("epoch"), key_of("index")};
@@ -498,7 +493,7 @@ Result<void> RedisStore::confirm_replicas() {
   const std::string timeout = std::to_string(url.timeout.count() / 2);
   const std::vector<RedisCommand> commands = {{"INCR", key}, {"WAIT", wanted, timeout}};
   auto replies = route_->ask(commands, true);
-  if (!replies) return std::unexpected(std::move(replies.error().error));
+  if (!replies) return std::unexpected(replies.error().error);
   if (const redisReply* error = first_error(*replies))
     return std::unexpected(redis_error(text_of(*error), route_->where()));
   if (replies->back()->integer >= static_cast<long long>(url.wait_replicas)) {

@@ -81,6 +81,11 @@ Error made(const Known& known, const std::string& where, std::string_view text) 
 
 }  // namespace
 
+const redisReply* first_error(std::span<const RedisReply> replies) {
+  const auto found = std::ranges::find_if(replies, [](const RedisReply& reply) { return is_error(*reply); });
+  return found == replies.end() ? nullptr : found->get();
+}
+
 Error redis_error(std::string_view text, const std::string& where) {
   text = without_script(text);
   // What a command in a script may not do is said without a word of its own.

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -42,6 +43,9 @@ struct RedisRedirect {
   bool ask = false;  // this once; MOVED: from now on
 };
 std::optional<RedisRedirect> redirect_of(const redisReply& reply, const RedisEndpoint& asked);
+
+// The first refusal among the replies of a pipeline; null: there is none.
+const redisReply* first_error(std::span<const RedisReply> replies);
 
 // What INFO says of a server.
 struct RedisServer {

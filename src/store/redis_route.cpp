@@ -13,7 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kConnectionsMax = 16;  // commands at a time; a further one waits for a connection
+constexpr std::size_t kCommandsMax = 16;  // commands at a time; a further one waits for a connection
 constexpr int kRedirectionsMax = 8;
 constexpr std::size_t kPasswordBytesMax = 4096;
 
@@ -51,11 +51,6 @@ RedisDeadline share(RedisDeadline deadline, std::size_t candidates) {
   return now + (deadline - now) / static_cast<std::int64_t>(std::max<std::size_t>(1, candidates));
 }
 
-const redisReply* first_error(std::span<const RedisReply> replies) {
-  const auto found = std::ranges::find_if(replies, [](const RedisReply& reply) { return is_error(*reply); });
-  return found == replies.end() ? nullptr : found->get();
-}
-
 }  // namespace
 
 bool is_elsewhere(const redisReply& reply) {
@@ -91,11 +86,11 @@ Result<std::unique_ptr<RedisConnection>> RedisRoute::open(const RedisEndpoint& e
 RedisRoute::Connected RedisRoute::take(RedisDeadline deadline) {
   {
     std::unique_lock lock(mutex_);
-    if (!returned_.wait_until(lock, deadline, [&] { return taken_ < kConnectionsMax; })) {
+    if (!returned_.wait_until(lock, deadline, [&] { return taken_ < kCommandsMax; })) {
       return std::unexpected(
           unavailable(fmt::format("All {} connections to Redis are in use and none came free in time; it answers "
                                   "slowly, or not at all.",
-                                  kConnectionsMax)));
+                                  kCommandsMax)));
     }
     ++taken_;
     while (!idle_.empty()) {

@@ -19,7 +19,7 @@ constexpr std::size_t kPrefixBytesMax = 100;
 constexpr Duration kTimeoutMin{50};
 constexpr Duration kTimeoutMax{60'000};
 
-std::unexpected<Error> bad(const std::string& what) {
+std::unexpected<Error> bad_url(const std::string& what) {
   return failure(ErrorCode::kInvalidArgument, "STORE_ADDRESS_INVALID",
                  "--store: " + what + ". It is redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTION=VALUE&...].");
 }
@@ -81,11 +81,12 @@ Result<RedisEndpoint> endpoint_of(std::string_view text, std::uint16_t default_p
   bool has_port = false;
   if (text.starts_with('[')) {
     const auto end = text.find(']');
-    if (end == std::string_view::npos) return bad("'" + printable(text) + "' lacks the bracket after its IPv6 address");
+    if (end == std::string_view::npos)
+      return bad_url("'" + printable(text) + "' lacks the bracket after its IPv6 address");
     endpoint.host = text.substr(1, end - 1);
     std::string_view rest = text.substr(end + 1);
     has_port = rest.starts_with(':');
-    if (!has_port && !rest.empty()) return bad("'" + printable(text) + "' is no host and port");
+    if (!has_port && !rest.empty()) return bad_url("'" + printable(text) + "' is no host and port");
     if (has_port) port = rest.substr(1);
   } else {
     const auto colon = text.find(':');
@@ -97,11 +98,11 @@ Result<RedisEndpoint> endpoint_of(std::string_view text, std::uint16_t default_p
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
            c == '_' || c == ':' || c == '%';
   });
-  if (endpoint.host.empty() || !plain) return bad("a host is empty, or has characters that no host's name has");
+  if (endpoint.host.empty() || !plain) return bad_url("a host is empty, or has characters that no host's name has");
   if (has_port) {
     const auto number = number_of<unsigned>(port, 65'535);
     if (!number || *number == 0)
-      return bad("the port of host '" + printable(endpoint.host) + "' is not one of 1 to 65535");
+      return bad_url("the port of host '" + printable(endpoint.host) + "' is not one of 1 to 65535");
     endpoint.port = static_cast<std::uint16_t>(*number);
   }
   return endpoint;
@@ -130,7 +131,7 @@ bool is_prefix(std::string_view text) {
 
 constexpr Option kOptions[] = {
     {"allow-eviction", "true or false",
-     [](RedisUrl& url, std::string value) {
+     [](RedisUrl& url, const std::string& value) {
        const auto truth = truth_of(value);
        url.allow_eviction = truth.value_or(false);
        return truth.has_value();
@@ -161,14 +162,14 @@ constexpr Option kOptions[] = {
        return !url.sentinel_login.user.empty();
      }},
     {"timeout", "50ms to 60s",
-     [](RedisUrl& url, std::string value) {
+     [](RedisUrl& url, const std::string& value) {
        const auto timeout = duration_of(value);
        url.timeout = timeout.value_or(Duration{0});
        return timeout && *timeout >= kTimeoutMin && *timeout <= kTimeoutMax;
      }},
     {"tls-name", "the name that the server's certificate is for", set_text<&RedisUrl::tls_name>},
     {"wait-replicas", "0 to 10",
-     [](RedisUrl& url, std::string value) {
+     [](RedisUrl& url, const std::string& value) {
        const auto number = number_of<unsigned>(value, 10);
        url.wait_replicas = number.value_or(0);
        return number.has_value();
@@ -192,11 +193,11 @@ Result<void> take_options(std::string_view query, RedisUrl& url) {
     const auto* option = std::ranges::find(kOptions, name, &Option::name);
     if (option == std::end(kOptions)) {
       // Not shown: somebody may have taken it for the place of a password.
-      return bad("it has an option that is not known; there are " + names_of_options());
+      return bad_url("it has an option that is not known; there are " + names_of_options());
     }
     const auto value = equals == std::string_view::npos ? std::nullopt : decoded(pair.substr(equals + 1));
     if (!value || !option->set(url, *value)) {
-      return bad(fmt::format("the value of its option '{}' is not {}", name, option->values));
+      return bad_url(fmt::format("the value of its option '{}' is not {}", name, option->values));
     }
   }
   return {};
@@ -217,11 +218,11 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
   url.sentinel = scheme.ends_with("+sentinel");
   if (scheme_end == std::string_view::npos ||
       (scheme != "redis" && scheme != "rediss" && scheme != "redis+sentinel" && scheme != "rediss+sentinel")) {
-    return bad("it does not begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
+    return bad_url("it does not begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://");
   }
   std::string_view rest = text.substr(scheme_end + 3);
   if (const auto at = rest.find('#'); at != std::string_view::npos)
-    return bad("it has a '#'; write %23 for one in a password");
+    return bad_url("it has a '#'; write %23 for one in a password");
 
   std::string_view query;
   if (const auto at = rest.find('?'); at != std::string_view::npos) {
@@ -234,7 +235,7 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
     path = rest.substr(at + 1);
     rest = rest.substr(0, at);
     if (path.find('@') != std::string_view::npos)
-      return bad("it has an '@' after a '/'; percent-encode both in a password");
+      return bad_url("it has an '@' after a '/'; percent-encode both in a password");
   }
   if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
     const std::string_view login = rest.substr(0, at);
@@ -244,7 +245,7 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
     const auto password =
         colon == std::string_view::npos ? std::optional<std::string>("") : decoded(login.substr(colon + 1));
     if (!user || !password)
-      return bad("its user or password has a '%' that no two hexadecimal digits follow; write %25");
+      return bad_url("its user or password has a '%' that no two hexadecimal digits follow; write %25");
     url.login.user = *user;
     url.login.password = *password;
   }
@@ -253,25 +254,26 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
     auto endpoint = endpoint_of(rest.substr(0, comma), url.sentinel ? kSentinelPort : kRedisPort);
     if (!endpoint) return std::unexpected(std::move(endpoint.error()));
     url.hosts.push_back(*std::move(endpoint));
-    if (url.hosts.size() > kHostsMax) return bad(fmt::format("it names more than {} hosts", kHostsMax));
+    if (url.hosts.size() > kHostsMax) return bad_url(fmt::format("it names more than {} hosts", kHostsMax));
     if (comma == std::string_view::npos) break;
     rest = rest.substr(comma + 1);
   }
   if (!path.empty()) {
     const auto database = number_of<unsigned>(path, 10'000);
-    if (!database) return bad("what follows its '/' is not the number of a database");
+    if (!database) return bad_url("what follows its '/' is not the number of a database");
     url.database = *database;
   }
   if (auto taken = take_options(query, url); !taken) return std::unexpected(std::move(taken.error()));
 
   if (url.sentinel && url.master.empty())
-    return bad("redis+sentinel:// needs ?master=NAME, the name that the sentinels know");
-  if (!url.sentinel && !url.master.empty()) return bad("?master= belongs to redis+sentinel://");
+    return bad_url("redis+sentinel:// needs ?master=NAME, the name that the sentinels know");
+  if (!url.sentinel && !url.master.empty()) return bad_url("?master= belongs to redis+sentinel://");
   if (!url.login.password.empty() && !url.login.password_file.empty())
-    return bad("it has a password and a password-file");
-  if (url.cert_file.empty() != url.key_file.empty()) return bad("cert and key belong together; one of them is missing");
+    return bad_url("it has a password and a password-file");
+  if (url.cert_file.empty() != url.key_file.empty())
+    return bad_url("cert and key belong together; one of them is missing");
   const bool tls_options = !url.ca_file.empty() || !url.cert_file.empty() || !url.tls_name.empty();
-  if (tls_options && !url.tls) return bad("ca, cert, key and tls-name belong to rediss://");
+  if (tls_options && !url.tls) return bad_url("ca, cert, key and tls-name belong to rediss://");
   return url;
 }
 

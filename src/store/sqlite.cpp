@@ -92,8 +92,6 @@ constexpr const char* kSelectHistory =
     "SELECT key, revision, bytes, checksum FROM history WHERE key = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
 constexpr const char* kSettle = "UPDATE meta SET settled = settled + 1";
 
-constexpr auto kIntegerMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-
 // Over the whole row, so that no byte of it changes unseen. 64 bits tell damage, not malice.
 std::string checksum_of(Writer row) {
   std::string digits = sha256_hex(std::move(row).bytes());
@@ -141,15 +139,6 @@ bool history_holds(const Statement& row) {
 
 Error row_is_damaged(const std::filesystem::path& file, const char* what, std::string_view key) {
   return store_corrupt(file, fmt::format("is damaged ({} '{}' does not match its checksum)", what, printable(key)));
-}
-
-// The least key that sorts after every key that starts with `prefix`.
-std::string end_of(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && end.back() == '\xff') end.pop_back();
-  if (end.empty()) return std::string(kKeyBytesMax + 1, '\xff');
-  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
-  return end;
 }
 
 // --- Opening ---------------------------------------------------------------------------------------------------------
@@ -418,10 +407,10 @@ Result<std::vector<Listed>> SqliteStore::scan(std::string_view prefix, std::stri
   if (auto settled = before_reading(); !settled) return std::unexpected(std::move(settled.error()));
   // The least key after `after` is `after` and a zero byte.
   const std::string from = std::max(std::string(prefix), std::string(after) + '\0');
-  const std::string to = end_of(prefix);
+  const std::string to = prefix_end(prefix);
   const std::lock_guard lock(reading_);
   Cursor row(files_->scan);
-  row->bind_blob(1, from).bind_blob(2, to).bind(3, std::min<std::uint64_t>(limit, kIntegerMax));
+  row->bind_blob(1, from).bind_blob(2, to).bind(3, std::min<std::uint64_t>(limit, kColumnMax));
   std::vector<Listed> page;
   for (;;) {
     const auto found = row->step();
@@ -435,7 +424,7 @@ Result<std::vector<HistoryRow>> SqliteStore::history(const std::string& key, std
   if (auto settled = before_reading(); !settled) return std::unexpected(std::move(settled.error()));
   const std::lock_guard lock(reading_);
   Cursor row(files_->history);
-  row->bind_blob(1, key).bind(2, std::min(after, kIntegerMax)).bind(3, std::min<std::uint64_t>(limit, kIntegerMax));
+  row->bind_blob(1, key).bind(2, std::min(after, kColumnMax)).bind(3, std::min<std::uint64_t>(limit, kColumnMax));
   std::vector<HistoryRow> page;
   for (;;) {
     const auto found = row->step();

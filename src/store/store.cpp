@@ -39,6 +39,14 @@ std::string random_hex() {
 
 }  // namespace
 
+std::string prefix_end(std::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && end.back() == '\xff') end.pop_back();
+  if (end.empty()) return std::string(kKeyBytesMax + 1, '\xff');
+  end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
+  return end;
+}
+
 Result<void> check_changes(std::span<const Change> changes) {
   constexpr auto kRevisionMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   std::vector<std::string_view> keys;

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -49,6 +50,11 @@ struct HistoryRow {
 
 inline constexpr std::size_t kKeyBytesMax = 600;
 inline constexpr std::size_t kValueBytesMax = 16UZ << 20;  // of a record, and of a row of history
+// The highest number that a column of a database takes; what is asked beyond it is asked up to it.
+inline constexpr std::uint64_t kColumnMax = std::numeric_limits<std::int64_t>::max();
+
+// The least key that sorts after every key that starts with `prefix`.
+[[nodiscard]] std::string prefix_end(std::string_view prefix);
 
 // Members have initialisers so that a designated list may leave them out.
 // NOLINTBEGIN(readability-redundant-member-init)

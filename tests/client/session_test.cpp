@@ -28,7 +28,7 @@ v1::Plan plan_of(const std::vector<std::string>& ids) {
   return plan;
 }
 
-ClientOptions quick(std::vector<Endpoint> endpoints) {
+ClientOptions quick_client(std::vector<Endpoint> endpoints) {
   ClientOptions options;
   options.endpoints = std::move(endpoints);
   options.connect_timeout = milliseconds(10'000);
@@ -119,7 +119,7 @@ class SessionTest : public ::testing::Test {
 };
 
 TEST_F(SessionTest, TheWholeWay) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   ASSERT_TRUE(session.report(success(), BootClock::now() + milliseconds(10'000)));
   const auto finished = await<Finished>(session);
@@ -140,7 +140,7 @@ TEST_F(SessionTest, TheWholeWay) {
 }
 
 TEST_F(SessionTest, AWaiterLearnsTheOutcomeOfAnother) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_SUCCEEDED); });
   const auto finished = await<Finished>(session);
@@ -153,7 +153,7 @@ TEST_F(SessionTest, AWaiterLearnsTheOutcomeOfAnother) {
 TEST_F(SessionTest, NobodyListens) {
   const DeafPort a;
   const DeafPort b;
-  auto client = quick({a.endpoint(), b.endpoint()});
+  auto client = quick_client({a.endpoint(), b.endpoint()});
   client.connect_timeout = milliseconds(2'000);
   const auto began = BootClock::now();
   Session session(client_of(client), options());
@@ -170,7 +170,7 @@ TEST_F(SessionTest, NobodyListens) {
 
 TEST_F(SessionTest, ADaemonThatNeverAnswersIsGivenUpInTime) {
   daemon.on_join = [&](auto& context, auto&, auto&) { return daemon.never(context); };
-  auto client = quick({daemon.endpoint()});
+  auto client = quick_client({daemon.endpoint()});
   client.connect_timeout = milliseconds(500);
   client.attempt_timeout = milliseconds(100);
   Session session(client_of(client), options());
@@ -184,7 +184,7 @@ TEST_F(SessionTest, ItsOwnDeadlineComesBeforeTheConnectTimeout) {
   deaf.listen();
   auto mine = options();
   mine.timeout = milliseconds(300);
-  Session session(client_of(quick({deaf.endpoint()})), mine);
+  Session session(client_of(quick_client({deaf.endpoint()})), mine);
   const auto over = await<DeadlineReached>(session);
   EXPECT_EQ(over.waits_for, WaitsFor::kDaemon);
   EXPECT_EQ(over.view, nullptr);
@@ -202,7 +202,7 @@ TEST_F(SessionTest, ASlowAnswerIsAskedForAgainUnderTheSameRequestId) {
     response.mutable_lease_left()->set_seconds(10);
     return grpc::Status::OK;
   };
-  auto client = quick({daemon.endpoint()});
+  auto client = quick_client({daemon.endpoint()});
   client.attempt_timeout = milliseconds(200);
   Session session(client_of(client), options());
   await<Changed>(session);
@@ -211,7 +211,7 @@ TEST_F(SessionTest, ASlowAnswerIsAskedForAgainUnderTheSameRequestId) {
 }
 
 TEST_F(SessionTest, GoneInTheMiddleItComesBackAndResumes) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   ASSERT_TRUE(daemon.eventually([&] { return !daemon.watches.empty() && !daemon.renewals.empty(); }));
   daemon.stop();
@@ -229,7 +229,7 @@ TEST_F(SessionTest, GoneInTheMiddleItComesBackAndResumes) {
 }
 
 TEST_F(SessionTest, ContactLostAndRegainedAreToldOnceEach) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   daemon.stop();
   await<ContactLost>(session);
@@ -242,7 +242,7 @@ TEST_F(SessionTest, ContactLostAndRegainedAreToldOnceEach) {
 }
 
 TEST_F(SessionTest, WhatComesTwiceIsToldOnce) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   ASSERT_TRUE(daemon.eventually([&] { return !daemon.watches.empty(); }));
   daemon.move([](auto& t) { elect(t, 5); });
@@ -269,7 +269,7 @@ TEST_F(SessionTest, WhatComesTwiceIsToldOnce) {
 }
 
 TEST_F(SessionTest, ARefusedClaimIsElectedAgainAboveIt) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   daemon.move([](auto& t) { elect(t, 5); });
   await<Elected>(session);
@@ -287,7 +287,7 @@ TEST_F(SessionTest, ARefusedClaimIsElectedAgainAboveIt) {
 }
 
 TEST_F(SessionTest, AReportIsDeliveredAfterAnOutageUnderTheSameRequestId) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   // The first try is taken and its answer lost with the daemon.
   daemon.on_report = [&](auto& context, auto&, auto&) { return daemon.never(context); };
@@ -307,7 +307,7 @@ TEST_F(SessionTest, AReportIsDeliveredAfterAnOutageUnderTheSameRequestId) {
 }
 
 TEST_F(SessionTest, AReportThatCannotBeDeliveredSaysSoInTime) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   daemon.stop();
   const auto answer = session.report(success(), BootClock::now() + milliseconds(300));
@@ -321,7 +321,7 @@ TEST_F(SessionTest, AReportThatCannotBeDeliveredSaysSoInTime) {
 
 TEST_F(SessionTest, AnUnfencedRunIsToldWhenItsLeaseIsOverByItsOwnClock) {
   daemon.lease = milliseconds(600);
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, false);
   EXPECT_EQ(session.must_stop(), Session::MustStop::kNo);
   while (session.next(BootClock::now())) {
@@ -342,7 +342,7 @@ TEST_F(SessionTest, AnUnfencedRunIsToldWhenItsLeaseIsOverByItsOwnClock) {
 
 TEST_F(SessionTest, AFencedRunGoesOnWithoutItsLease) {
   daemon.lease = milliseconds(200);
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   daemon.stop();
   await<ContactLost>(session);
@@ -354,7 +354,7 @@ TEST_F(SessionTest, AFencedRunGoesOnWithoutItsLease) {
 }
 
 TEST_F(SessionTest, AnUnfencedRunWhoseTokenIsRefusedMustStop) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, false);
   daemon.on_renew = [](auto&, auto&, auto& response) {
     response.mutable_lease_left()->set_seconds(10);  // of the member, who is still welcome
@@ -368,7 +368,7 @@ TEST_F(SessionTest, AnUnfencedRunWhoseTokenIsRefusedMustStop) {
 TEST_F(SessionTest, TheLeaseCountsFromBeforeTheRenewalWasSent) {
   // An answer that comes late must not make the lease longer by that delay.
   constexpr milliseconds kDelay{150};
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   std::mutex mutex;
   BootTime reached_daemon{};
@@ -394,7 +394,7 @@ TEST_F(SessionTest, TheLeaseCountsFromBeforeTheRenewalWasSent) {
 
 TEST_F(SessionTest, TheFirstEndpointIsDeaf) {
   const DeafPort refusing;
-  Session session(client_of(quick({refusing.endpoint(), daemon.endpoint()})), options());
+  Session session(client_of(quick_client({refusing.endpoint(), daemon.endpoint()})), options());
   await<Changed>(session);
   EXPECT_EQ(count<ContactLost>(), 0u) << "one of several was enough";
 }
@@ -402,7 +402,7 @@ TEST_F(SessionTest, TheFirstEndpointIsDeaf) {
 TEST_F(SessionTest, ASilentEndpointCostsOneAttempt) {
   const DeafPort silent;
   silent.listen();
-  auto client = quick({silent.endpoint(), daemon.endpoint()});
+  auto client = quick_client({silent.endpoint(), daemon.endpoint()});
   client.attempt_timeout = milliseconds(200);
   Session session(client_of(client), options());
   await<Changed>(session);
@@ -410,7 +410,7 @@ TEST_F(SessionTest, ASilentEndpointCostsOneAttempt) {
 
 TEST_F(SessionTest, FailsOverToAnotherDaemon) {
   ScriptedDaemon second;
-  Session session(client_of(quick({daemon.endpoint(), second.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint(), second.endpoint()})), options());
   await<Changed>(session);
   // The second shares the first one's store.
   second.move([&](auto& t) { t = daemon.target(); });
@@ -423,7 +423,7 @@ TEST_F(SessionTest, FailsOverToAnotherDaemon) {
 
 TEST_F(SessionTest, AStopLeavesAndSaysSo) {
   StopSource stop;
-  Session session(client_of(quick({daemon.endpoint()})), options(), &stop);
+  Session session(client_of(quick_client({daemon.endpoint()})), options(), &stop);
   await<Changed>(session);
   std::thread signal([&] { stop.request(15); });
   const auto stopped = await<Stopped>(session);
@@ -439,7 +439,7 @@ TEST_F(SessionTest, AStopIsHeardWhileTheDaemonIsSilent) {
   const DeafPort silent;
   silent.listen();
   StopSource stop;
-  auto client = quick({silent.endpoint()});
+  auto client = quick_client({silent.endpoint()});
   client.attempt_timeout = milliseconds(60'000);
   client.connect_timeout = milliseconds(60'000);
   Session session(client_of(client), options(), &stop);
@@ -453,7 +453,7 @@ TEST_F(SessionTest, AStopWhileTheDaemonIsGoneIsBounded) {
   StopSource stop;
   auto mine = options();
   mine.leave_bound = milliseconds(200);
-  Session session(client_of(quick({daemon.endpoint()})), mine, &stop);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine, &stop);
   await<Changed>(session);
   daemon.stop();
   stop.request(15);
@@ -465,7 +465,7 @@ TEST_F(SessionTest, OneGoodbyeIsTriedNotTwo) {
   auto mine = options();
   mine.leave_bound = milliseconds(200);
   daemon.on_leave = [&](auto& context, auto&, auto&) { return daemon.never(context); };
-  Session session(client_of(quick({daemon.endpoint()})), mine, &stop);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine, &stop);
   await<Changed>(session);
   stop.request(15);
   EXPECT_FALSE(await<Stopped>(session).told);
@@ -478,7 +478,7 @@ TEST_F(SessionTest, OneGoodbyeIsTriedNotTwo) {
 
 TEST_F(SessionTest, AStoppedApplierLeavesWithWhatStandsInTheTarget) {
   StopSource stop;
-  Session session(client_of(quick({daemon.endpoint()})), options(), &stop);
+  Session session(client_of(quick_client({daemon.endpoint()})), options(), &stop);
   run(session, true);
   stop.request(15);
   EXPECT_EQ(await<StopWanted>(session).signal, 15);
@@ -494,7 +494,7 @@ TEST_F(SessionTest, AStoppedApplierLeavesWithWhatStandsInTheTarget) {
 }
 
 TEST_F(SessionTest, ASeveredRunIsToldByTheView) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   daemon.move([](auto& t) { t.mutable_rounds(0)->set_sever_reason("wrong release"); });
   EXPECT_EQ(await<Severed>(session).reason, "wrong release");
@@ -511,7 +511,7 @@ TEST_F(SessionTest, ASeveredRunIsToldByTheView) {
 }
 
 TEST_F(SessionTest, ASeveredRunIsToldByTheAnswerToItsProgress) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   daemon.on_progress = [](auto&, auto&, auto& response) {
     response.set_severed(true);
@@ -523,7 +523,7 @@ TEST_F(SessionTest, ASeveredRunIsToldByTheAnswerToItsProgress) {
 }
 
 TEST_F(SessionTest, ProgressIsCoalescedAndNeverBlocks) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   daemon.on_progress = [&](auto&, auto&, auto&) { return grpc::Status::OK; };
   v1::StepProgress step;
@@ -544,7 +544,7 @@ TEST_F(SessionTest, ProgressIsCoalescedAndNeverBlocks) {
 }
 
 TEST_F(SessionTest, AnotherElectionDuringARunMeansTheTokenIsLost) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   run(session, true);
   daemon.move([](auto& t) { elect(t, 6); });
   EXPECT_EQ(await<TokenLost>(session).token, Token(5));
@@ -562,7 +562,7 @@ TEST_F(SessionTest, AnotherElectionDuringARunMeansTheTokenIsLost) {
 }
 
 TEST_F(SessionTest, SupersededItReadsAgainAndJoinsAgain) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   plan = plan_of({"0005"});
   daemon.move([](auto& t) {
@@ -576,7 +576,7 @@ TEST_F(SessionTest, SupersededItReadsAgainAndJoinsAgain) {
 }
 
 TEST_F(SessionTest, ADissolvedRoundIsNotJoinedAgain) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_DISSOLVED); });
   EXPECT_EQ(await<Finished>(session).ending, Ending::kDissolved);
@@ -585,7 +585,7 @@ TEST_F(SessionTest, ADissolvedRoundIsNotJoinedAgain) {
 TEST_F(SessionTest, WhatIsPendingIsReadAgainWhileItGathers) {
   auto mine = options();
   mine.reread_every = milliseconds(50);
-  Session session(client_of(quick({daemon.endpoint()})), mine);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine);
   await<Changed>(session);
   while (causes.size() < 3) session.next(BootClock::now() + milliseconds(100));
   EXPECT_EQ(causes[2], ReadCause::kRegular);
@@ -598,7 +598,7 @@ TEST_F(SessionTest, WhatIsPendingIsReadAgainWhileItGathers) {
 }
 
 TEST_F(SessionTest, AVisitThatKnowsItsStepsMakesItReadAtOnce) {
-  Session session(client_of(quick({daemon.endpoint()})), options());  // every 30 s otherwise
+  Session session(client_of(quick_client({daemon.endpoint()})), options());  // every 30 s otherwise
   await<Changed>(session);
   plan.reset();
   daemon.move([](auto& t) { t.add_visits()->set_last_step("0005"); });
@@ -614,7 +614,7 @@ TEST_F(SessionTest, AFailedReReadIsToldAndTheWaitGoesOn) {
     if (cause == ReadCause::kRegular) return failure(ErrorCode::kUnavailable, "DATABASE", "no route to the database");
     return read(cause);
   };
-  Session session(client_of(quick({daemon.endpoint()})), mine);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine);
   EXPECT_EQ(await<RereadFailed>(session).why.reason, "DATABASE");
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_SUCCEEDED); });
   await<Finished>(session);
@@ -625,13 +625,13 @@ TEST_F(SessionTest, PendingThatCannotBeReadEndsIt) {
   mine.read_pending = [](ReadCause) -> Result<Pending> {
     return failure(ErrorCode::kFailedPrecondition, "STEP_CHANGED", "0003 changed");
   };
-  Session session(client_of(quick({daemon.endpoint()})), mine);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine);
   EXPECT_EQ(await<PendingFailed>(session).error.reason, "STEP_CHANGED");
   EXPECT_TRUE(daemon.joins.empty());
 }
 
 TEST_F(SessionTest, AFailureIsAcknowledgedOnClose) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_FAILED); });
   const auto finished = await<Finished>(session);
@@ -646,7 +646,7 @@ TEST_F(SessionTest, AFailureIsAcknowledgedOnClose) {
 TEST_F(SessionTest, ItsDeadlineLeavesAndSaysWhatItWaitedFor) {
   auto mine = options();
   mine.timeout = milliseconds(300);
-  Session session(client_of(quick({daemon.endpoint()})), mine);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine);
   const auto over = await<DeadlineReached>(session);
   EXPECT_EQ(over.waits_for, WaitsFor::kParties);
   EXPECT_EQ(over.round, RoundId("r1"));
@@ -657,7 +657,7 @@ TEST_F(SessionTest, ItsDeadlineStrikesAlthoughTheDaemonIsGone) {
   auto mine = options();
   mine.timeout = milliseconds(2'000);
   mine.leave_bound = milliseconds(100);
-  Session session(client_of(quick({daemon.endpoint()})), mine);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine);
   await<Changed>(session);
   daemon.stop();
   const auto over = await<DeadlineReached>(session);
@@ -701,7 +701,7 @@ TEST_F(SessionTest, ItsDeadlineStrikesWhileItJoinsAgain) {
 TEST_F(SessionTest, TheDeadlineDoesNotStrikeARun) {
   auto mine = options();
   mine.timeout = milliseconds(2'000);
-  Session session(client_of(quick({daemon.endpoint()})), mine);
+  Session session(client_of(quick_client({daemon.endpoint()})), mine);
   run(session, true);
   while (BootClock::now() <= session.deadline()) session.next(session.deadline() + milliseconds(1));
   while (const auto happening = session.next(BootClock::now())) ASSERT_FALSE(is_last(*happening));
@@ -711,7 +711,7 @@ TEST_F(SessionTest, TheDeadlineDoesNotStrikeARun) {
 
 TEST_F(SessionTest, NothingPendingIsNotedAsAVisit) {
   plan.reset();
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   const auto finished = await<Finished>(session);
   EXPECT_EQ(finished.ending, Ending::kNothingPending);
   EXPECT_EQ(finished.warning, "");
@@ -724,7 +724,7 @@ TEST_F(SessionTest, NothingPendingNeedsNoDaemon) {
   silent.listen();
   auto mine = options();
   mine.leave_bound = milliseconds(200);
-  auto client = quick({silent.endpoint()});
+  auto client = quick_client({silent.endpoint()});
   client.connect_timeout = milliseconds(60'000);
   Session session(client_of(client), mine);
   const auto finished = await<Finished>(session);
@@ -757,7 +757,7 @@ TEST_F(SessionTest, OneWhoCameToLookSettlesAndThenHasNothingPending) {
     *response.mutable_target() = daemon.target();
     return grpc::Status::OK;
   };
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   daemon.move([](auto& t) {
     elect(t, 7);
@@ -773,7 +773,7 @@ TEST_F(SessionTest, OneWhoCameToLookSettlesAndThenHasNothingPending) {
 }
 
 TEST_F(SessionTest, ADaemonThatForgotItIsJoinedAgain) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   std::atomic<bool> forgot{true};
   daemon.on_renew = [&](auto&, auto&, auto& response) {
@@ -792,7 +792,7 @@ TEST_F(SessionTest, ARefusalIsToldAsItIs) {
   daemon.on_join = [](auto&, auto&, auto&) {
     return rich_error(grpc::StatusCode::FAILED_PRECONDITION, "QUORUM_MISMATCH", "us says 3");
   };
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   const auto refused = await<Refused>(session);
   EXPECT_EQ(refused.error.reason, "QUORUM_MISMATCH");
   EXPECT_EQ(refused.error.message, "us says 3");
@@ -812,14 +812,14 @@ TEST_F(SessionTest, AStoreInTroubleIsWaitedFor) {
     *response.mutable_target() = target;
     return grpc::Status::OK;
   };
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Finished>(session);
   EXPECT_EQ(daemon.joins.size(), 3u);
   EXPECT_EQ(daemon.joins[2].request().sequence(), 1u);
 }
 
 TEST_F(SessionTest, DivergenceIsToldWhenItChanges) {
-  Session session(client_of(quick({daemon.endpoint()})), options());
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
   const auto diverge = [&](const std::string& other) {
     daemon.move([&](auto& t) {
@@ -839,7 +839,7 @@ TEST_F(SessionTest, DivergenceIsToldWhenItChanges) {
 
 TEST_F(SessionTest, AWatchThatHangsIsMadeUpForByRenewals) {
   daemon.on_watch = [&](auto& context, auto&, auto&) { return daemon.never(context); };
-  auto client = quick({daemon.endpoint()});
+  auto client = quick_client({daemon.endpoint()});
   client.attempt_timeout = milliseconds(60'000);
   Session session(client_of(client), options());
   await<Changed>(session);
@@ -909,7 +909,7 @@ TEST_F(SessionTest, WhateverTheDaemonDoesItEndsInTime) {
       daemon.eventually([&, n = 0]() mutable { return ++n > 1; });  // until something else happened, too
     }
   });
-  auto client = quick({daemon.endpoint()});
+  auto client = quick_client({daemon.endpoint()});
   client.attempt_timeout = milliseconds(100);
   client.connect_timeout = milliseconds(500);
   const auto shared = client_of(client);

@@ -10,13 +10,13 @@
 namespace syzygy::engine {
 namespace {
 
-struct World {
+struct BarrierWorld {
   MovableClock clock;
   MemoryStore memory{clock.function()};
   FaultyStore store{memory};
   std::unique_ptr<Engine> engine;
 
-  explicit World(Options options = quick_options()) {
+  explicit BarrierWorld(Options options = quick_options()) {
     engine = make_engine(store, std::move(options));
     const auto started = engine->start();
     EXPECT_TRUE(started.has_value()) << started.error().message;
@@ -24,7 +24,7 @@ struct World {
 };
 
 TEST(EngineBarrier, WhoWaitsIsReleasedByTheLastToCome) {
-  World w;
+  BarrierWorld w;
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 3, 60s);
   const auto us = begin_enter(*w.engine, "b", "us", "u1", 3, 60s);
   EXPECT_EQ(told(enter(*w.engine, "b", "ap", "a1", 3, 60s)), "1 open 3/3*");
@@ -109,7 +109,7 @@ TEST(EngineBarrier, TheLastToComeFindsItsDaemonPrepared) {
 }
 
 TEST(EngineBarrier, ASeverReleasesThemToo) {
-  World w;
+  BarrierWorld w;
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 3, 60s);
   auto severed = inbox<BarrierResult>();
   w.engine->submit("b", barrier::Sever{3, PartyName{"us"}, IncarnationId{"u1"}, "no"}, 0s,
@@ -120,7 +120,7 @@ TEST(EngineBarrier, ASeverReleasesThemToo) {
 }
 
 TEST(EngineBarrier, AWaitEndsAtItsLimitWithTheStateAsItIs) {
-  World w;
+  BarrierWorld w;
   EXPECT_EQ(told(enter(*w.engine, "b", "eu", "e1", 3, 20ms)), "1 waiting 1/3");
   EXPECT_EQ(w.engine->stats().waiters, 0u);
 }
@@ -135,7 +135,7 @@ TEST(EngineBarrier, AWaitEndsWhileItsLeaseStillLasts) {
 }
 
 TEST(EngineBarrier, ALeaseThatEndsIsNoticedByItself) {
-  World w;
+  BarrierWorld w;
   begin_enter(*w.engine, "b", "eu", "e1", 2, 0s, 50ms)->wait_for(1);
   // Nobody asks for this barrier meanwhile; the engine wakes by itself and commits that the party is gone.
   EXPECT_TRUE(eventually([&] {
@@ -145,7 +145,7 @@ TEST(EngineBarrier, ALeaseThatEndsIsNoticedByItself) {
 }
 
 TEST(EngineBarrier, ACancelledWaitIsAnsweredAndItsPlaceIsFree) {
-  World w;
+  BarrierWorld w;
   WaitId id = 0;
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 3, 60s, {}, &id);
   EXPECT_NE(id, 0u);
@@ -163,7 +163,7 @@ TEST(EngineBarrier, ACancelledWaitIsAnsweredAndItsPlaceIsFree) {
 TEST(EngineBarrier, WaitersAreLimited) {
   Options options = quick_options();
   options.waiters_max = 2;
-  World w(options);
+  BarrierWorld w(options);
   const auto a = begin_enter(*w.engine, "b", "a", "a1", 9, 60s);
   const auto b = begin_enter(*w.engine, "b", "b", "b1", 9, 60s);
   const auto c = begin_enter(*w.engine, "b", "c", "c1", 9, 60s)->wait_for(1);
@@ -175,7 +175,7 @@ TEST(EngineBarrier, WaitersAreLimited) {
 }
 
 TEST(EngineBarrier, ShuttingDownTellsEverybodyToAskElsewhere) {
-  World w;
+  BarrierWorld w;
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 3, 60s);
   EXPECT_EQ(told(enter(*w.engine, "b", "us", "u1", 3)), "1 waiting 2/3");
   w.engine->stop();
@@ -189,7 +189,7 @@ TEST(EngineBarrier, ShuttingDownTellsEverybodyToAskElsewhere) {
 }
 
 TEST(EngineBarrier, WhatWasAcceptedBeforeTheStopIsAnswered) {
-  World w;
+  BarrierWorld w;
   std::vector<InboxPtr<BarrierResult>> answers;
   for (int i = 0; i < 200; ++i) {
     answers.push_back(begin_enter(*w.engine, "b" + std::to_string(i), "eu", "e", 1, i % 2 == 0 ? 60s : 0s));
@@ -219,14 +219,14 @@ TEST(EngineBarrier, ARestartGivesGraceOnceAndForgetsNothing) {
 }
 
 TEST(EngineBarrier, AStepOfTheStoresClockGivesGrace) {
-  World w;
+  BarrierWorld w;
   begin_enter(*w.engine, "b", "eu", "e1", 2, 0s, 60s)->wait_for(1);
   w.clock.move(70s);
   EXPECT_EQ(told(enter(*w.engine, "b", "us", "u1", 2)), "1 open 2/2*");
 }
 
 TEST(EngineBarrier, AnUnreachableStoreRefusesAtOnceAndKeepsWaitsOpen) {
-  World w;
+  BarrierWorld w;
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 2, 60s);
   ASSERT_TRUE(eventually([&] { return w.engine->stats().commits == 1; }));
   w.store.set_down(true);
@@ -255,15 +255,15 @@ TEST(EngineBarrier, AStartWithoutAStoreFailsAndSaysWhy) {
   EXPECT_EQ(started.error().code, ErrorCode::kUnavailable);
 }
 
-struct FaultCase {
+struct BarrierFault {
   std::string name;
   CommitFault fault;
 };
-void PrintTo(const FaultCase& c, std::ostream* out) { *out << c.name; }
-class EngineBarrierFault : public ::testing::TestWithParam<FaultCase> {};
+void PrintTo(const BarrierFault& c, std::ostream* out) { *out << c.name; }
+class EngineBarrierFault : public ::testing::TestWithParam<BarrierFault> {};
 
 TEST_P(EngineBarrierFault, TheCommandHasItsEffectOnce) {
-  World w;
+  BarrierWorld w;
   EXPECT_EQ(told(enter(*w.engine, "b", "eu", "e1", 2)), "1 waiting 1/2");
   const auto eu = begin_enter(*w.engine, "b", "eu", "e1", 2, 60s);
   w.store.next_commit(GetParam().fault);
@@ -275,10 +275,10 @@ TEST_P(EngineBarrierFault, TheCommandHasItsEffectOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Faults, EngineBarrierFault,
-                         ::testing::Values(FaultCase{"conflict", CommitFault::kConflict},
-                                           FaultCase{"applied", CommitFault::kUnknownApplied},
-                                           FaultCase{"lost", CommitFault::kUnknownLost},
-                                           FaultCase{"late", CommitFault::kUnknownLate}),
+                         ::testing::Values(BarrierFault{"conflict", CommitFault::kConflict},
+                                           BarrierFault{"applied", CommitFault::kUnknownApplied},
+                                           BarrierFault{"lost", CommitFault::kUnknownLost},
+                                           BarrierFault{"late", CommitFault::kUnknownLate}),
                          [](const auto& of) { return of.param.name; });
 
 TEST(EngineBarrier, ABrokenInvariantFreezesThatBarrierOnlyAndLeavesAReplay) {
@@ -340,7 +340,7 @@ TEST(EngineBarrier, ADamagedRecordFreezesItselfANewerOneStopsTheStart) {
 TEST(EngineBarrier, FinishedOnesAreForgottenAndComeBack) {
   Options options = quick_options();
   options.cache_bytes_max = 2'000;
-  World w(options);
+  BarrierWorld w(options);
   for (int i = 0; i < 500; ++i) {
     ASSERT_EQ(told(enter(*w.engine, "b" + std::to_string(i), "eu", "e1", 1)), "1 open 1/1*");
   }
@@ -352,7 +352,7 @@ TEST(EngineBarrier, FinishedOnesAreForgottenAndComeBack) {
 TEST(EngineBarrier, SeveralLanes) {
   Options options = quick_options();
   options.lanes = 4;
-  World w(options);
+  BarrierWorld w(options);
   std::vector<InboxPtr<BarrierResult>> waiters;
   std::vector<WaitId> ids(100);
   for (std::size_t i = 0; i < 100; ++i) {

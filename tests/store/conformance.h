@@ -33,6 +33,8 @@ struct MakeBackend {
   friend void PrintTo(const MakeBackend& backend, std::ostream* out) { *out << backend.name; }
 };
 
+inline std::string backend_name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
+
 class ConformanceFixture : public ::testing::TestWithParam<MakeBackend> {
  protected:
   std::unique_ptr<BackendUnderTest> backend_ = GetParam().make();

@@ -25,8 +25,7 @@ class FaultlessStore final : public BackendUnderTest {
 };
 
 const MakeBackend kFaultless{"FaultyStoreWithoutFaults", [] { return std::make_unique<FaultlessStore>(); }};
-std::string name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
-INSTANTIATE_TEST_SUITE_P(Wrapper, StoreConformance, ::testing::Values(kFaultless), name);
+INSTANTIATE_TEST_SUITE_P(Wrapper, StoreConformance, ::testing::Values(kFaultless), backend_name);
 
 class Faulty : public ::testing::Test {
  protected:

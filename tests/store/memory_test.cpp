@@ -14,10 +14,9 @@ class Memory final : public BackendUnderTest {
 };
 
 const MakeBackend kMemory{"Memory", [] { return std::make_unique<Memory>(); }};
-std::string name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kMemory), name);
-INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kMemory), name);
+INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kMemory), backend_name);
+INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kMemory), backend_name);
 
 TEST(MemoryStore, TimeIsWhatItIsGiven) {
   Instant time{5};

@@ -49,11 +49,10 @@ class Postgres final : public BackendUnderTest {
 };
 
 const MakeBackend kPostgres{"Postgres", [] { return std::make_unique<Postgres>(); }};
-std::string name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kPostgres), name);
-INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kPostgres), name);
-INSTANTIATE_TEST_SUITE_P(Backend, DurableStoreConformance, ::testing::Values(kPostgres), name);
+INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kPostgres), backend_name);
+INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kPostgres), backend_name);
+INSTANTIATE_TEST_SUITE_P(Backend, DurableStoreConformance, ::testing::Values(kPostgres), backend_name);
 
 // ---- words ----
 

@@ -34,11 +34,10 @@ std::string cluster_url(const std::string& prefix, std::size_t node = 0) {
 }
 
 const MakeBackend kCluster{"RedisCluster", [] { return std::make_unique<RedisBackend>(cluster_url(new_prefix())); }};
-std::string name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Cluster, StoreConformance, ::testing::Values(kCluster), name);
-INSTANTIATE_TEST_SUITE_P(Cluster, SharedStoreConformance, ::testing::Values(kCluster), name);
-INSTANTIATE_TEST_SUITE_P(Cluster, DurableStoreConformance, ::testing::Values(kCluster), name);
+INSTANTIATE_TEST_SUITE_P(Cluster, StoreConformance, ::testing::Values(kCluster), backend_name);
+INSTANTIATE_TEST_SUITE_P(Cluster, SharedStoreConformance, ::testing::Values(kCluster), backend_name);
+INSTANTIATE_TEST_SUITE_P(Cluster, DurableStoreConformance, ::testing::Values(kCluster), backend_name);
 
 TEST(RedisCluster, AStoreIsOnOneNodeWhicheverIsNamed) {
   const std::string prefix = new_prefix();

@@ -22,11 +22,10 @@ using ::testing::Not;
 
 const MakeBackend kRedis{
     "Redis", [] { return std::make_unique<RedisBackend>(RedisServer::shared().url("prefix=" + new_prefix())); }};
-std::string name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kRedis), name);
-INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kRedis), name);
-INSTANTIATE_TEST_SUITE_P(Backend, DurableStoreConformance, ::testing::Values(kRedis), name);
+INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kRedis), backend_name);
+INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kRedis), backend_name);
+INSTANTIATE_TEST_SUITE_P(Backend, DurableStoreConformance, ::testing::Values(kRedis), backend_name);
 
 // ---- the address ----
 

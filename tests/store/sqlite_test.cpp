@@ -35,10 +35,9 @@ class Sqlite final : public BackendUnderTest {
 };
 
 const MakeBackend kSqlite{"Sqlite", [] { return std::make_unique<Sqlite>(); }};
-std::string name(const ::testing::TestParamInfo<MakeBackend>& info) { return info.param.name; }
 
-INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kSqlite), name);
-INSTANTIATE_TEST_SUITE_P(Backend, DurableStoreConformance, ::testing::Values(kSqlite), name);
+INSTANTIATE_TEST_SUITE_P(Embedded, StoreConformance, ::testing::Values(kSqlite), backend_name);
+INSTANTIATE_TEST_SUITE_P(Embedded, DurableStoreConformance, ::testing::Values(kSqlite), backend_name);
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);

@@ -30,7 +30,7 @@ using std::chrono::steady_clock;
 constexpr auto kWaitMax = std::chrono::seconds(30);
 constexpr const char* kProgram = "/usr/bin/redis-server";
 
-std::string contents(const std::filesystem::path& file) {
+std::string text_of_file(const std::filesystem::path& file) {
   std::ostringstream text;
   text << std::ifstream(file).rdbuf();
   return text.str();
@@ -153,7 +153,7 @@ void RedisServer::start() {
     if (!ended) kill();
     pid_ = -1;
   }
-  throw std::runtime_error("Redis does not start:\n" + contents(log));
+  throw std::runtime_error("Redis does not start:\n" + text_of_file(log));
 }
 
 void RedisServer::kill() {

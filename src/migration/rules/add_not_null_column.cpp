@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_add_not_null_column(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kAddColumn || !action.not_null || action.fills_itself) return;
   const std::string table = sql_name(action.object);
   report.add("adds " + part_of(action) +
@@ -35,7 +35,7 @@ ALTER TABLE orders ALTER COLUMN channel DROP DEFAULT;)sql",
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN channel text NOT NULL DEFAULT 'web'"},
                {.sql = "ALTER TABLE orders ADD COLUMN channel text"},
                {.sql = "CREATE TABLE parcels (id bigint); ALTER TABLE parcels ADD COLUMN channel text NOT NULL"}},
-    .check = check,
+    .check = check_add_not_null_column,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_attach_partition(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kAttachPartition || action.note == "INHERIT" ||
       action.object.kind != ObjectKind::kTable)
     return;
@@ -48,7 +48,7 @@ ALTER TABLE events_2026 DROP CONSTRAINT in_2026;)sql",
                           "'2027-01-01' AND day IS NOT NULL)"},
                {.sql = "CREATE TABLE events_2027 (LIKE events); ALTER TABLE events ATTACH PARTITION events_2027 FOR "
                        "VALUES FROM ('2027-01-01') TO ('2028-01-01')"}},
-    .check = check,
+    .check = check_attach_partition,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_char_column(const Action& action, const Subject&, Report& report) {
   if (action.kind == ActionKind::kAddColumn && (action.type.starts_with("bpchar") || action.type.starts_with("char")))
     report.add(part_of(action) + " is char(n), which pads with blanks");
 }
@@ -23,7 +23,7 @@ const Rule kCharColumn{
     .safe = "text, with a CHECK of its length where it matters",
     .fires = {{.sql = "CREATE TABLE parcels (code char(3))"}},
     .silent = {{.sql = "CREATE TABLE parcels (code varchar(3))"}},
-    .check = check,
+    .check = check_char_column,
     .parts = true,
 };
 

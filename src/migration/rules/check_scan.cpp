@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_check_scan(const Action& action, const Subject& subject, Report& report) {
   if (!adds(action, ConstraintKind::kCheck) || action.not_valid || action.object.kind != ObjectKind::kTable) return;
   if (!action.only_not_null.empty()) {
     const KnownColumn* column = subject.schema.column(action.object, action.only_not_null);
@@ -39,7 +39,7 @@ ALTER TABLE orders VALIDATE CONSTRAINT orders_note_short;)sql",
     .fires = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_note_short CHECK (length(note) < 50)"}},
     .silent = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_note_short CHECK (length(note) < 50) NOT VALID"},
                {.sql = "CREATE TABLE parcels (id bigint); ALTER TABLE parcels ADD CHECK (id > 0)"}},
-    .check = check,
+    .check = check_check_scan,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_cluster(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kMaintenance || action.note != "CLUSTER") return;
   report.add("CLUSTER writes " +
              (action.object.name.empty() ? std::string("every clustered table") : describe(action.object)) +
@@ -25,7 +25,7 @@ const Rule kCluster{
     .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true},
     .fires = {{.sql = "CLUSTER orders USING orders_number"}},
     .silent = {{.sql = "ALTER TABLE orders CLUSTER ON orders_number"}},
-    .check = check,
+    .check = check_cluster,
 };
 
 }  // namespace syzygy

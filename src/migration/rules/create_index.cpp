@@ -6,7 +6,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_create_index(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kCreate || action.object.kind != ObjectKind::kIndex || action.concurrently) return;
   const KnownTable* table = subject.schema.table(action.on);
   const std::string name = sql_name(action.object.name.empty() ? action.on.name + "_idx" : action.object.name);
@@ -43,7 +43,7 @@ CREATE INDEX CONCURRENTLY orders_total ON orders (total);)sql",
     .silent = {{.sql = R"sql(-- syzygy:no-transaction
 CREATE INDEX CONCURRENTLY orders_total ON orders (total))sql"},
                {.sql = "CREATE TABLE parcels (id bigint); CREATE INDEX parcels_id ON parcels (id)"}},
-    .check = check,
+    .check = check_create_index,
 };
 
 }  // namespace syzygy

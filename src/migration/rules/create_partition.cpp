@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_create_partition(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kCreate || action.note != "PARTITION OF" || subject.is_new(action.other)) return;
   report.add("creates " + describe(action.object) + " as a partition while every query of " + describe(action.other) +
                  " waits",
@@ -33,7 +33,7 @@ ALTER TABLE events ATTACH PARTITION events_2027 FOR VALUES FROM ('2027-01-01') T
 ALTER TABLE events ATTACH PARTITION events_2027 FOR VALUES FROM ('2027-01-01') TO ('2028-01-01'))sql"},
                {.sql = R"sql(CREATE TABLE days (day date) PARTITION BY RANGE (day);
 CREATE TABLE days_2027 PARTITION OF days FOR VALUES FROM ('2027-01-01') TO ('2028-01-01'))sql"}},
-    .check = check,
+    .check = check_create_partition,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_create_trigger(const Action& action, const Subject&, Report& report) {
   const bool creates = action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace;
   if (!creates || action.object.kind != ObjectKind::kTrigger) return;
   report.add("puts " + describe(action.object) + " on " + describe(action.on) +
@@ -31,7 +31,7 @@ const Rule kCreateTrigger{
                       "suppress_redundant_updates_trigger()"}},
     .silent = {{.sql = R"sql(CREATE TABLE parcels (id bigint);
 CREATE TRIGGER touched BEFORE UPDATE ON parcels FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger())sql"}},
-    .check = check,
+    .check = check_create_trigger,
 };
 
 }  // namespace syzygy

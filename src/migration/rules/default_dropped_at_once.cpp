@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_default_dropped_at_once(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kDropDefault) return;
   const Action* added = done_before(subject, ActionKind::kAddColumn, action.object, action.part);
   const bool set = done_before(subject, ActionKind::kSetNotNull, action.object, action.part) != nullptr;
@@ -36,7 +36,7 @@ ALTER TABLE orders ALTER COLUMN channel DROP DEFAULT)sql",
                .breaks = "INSERT INTO orders (id, number) VALUES (1001, 1001)"}},
     .silent = {{.sql = R"sql(ALTER TABLE orders ADD COLUMN channel text DEFAULT 'web';
 ALTER TABLE orders ALTER COLUMN channel DROP DEFAULT)sql"}},
-    .check = check,
+    .check = check_default_dropped_at_once,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_delete_everything(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kDelete || !action.whole_table) return;
   report.add("deletes every row of " + describe(action.object));
 }
@@ -23,7 +23,7 @@ const Rule kDeleteEverything{
     .fires = {{.sql = "DELETE FROM orders", .seen = "SELECT count(*) = 0 FROM orders"}},
     .silent = {{.sql = "DELETE FROM orders WHERE state = 'void'"},
                {.sql = "CREATE TABLE parcels (id bigint); DELETE FROM parcels"}},
-    .check = check,
+    .check = check_delete_everything,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_detach_partition(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kDetachPartition || action.concurrently || action.note == "NO INHERIT" ||
       subject.server < 14)
     return;
@@ -32,7 +32,7 @@ ALTER TABLE events DETACH PARTITION events_2025 CONCURRENTLY;)sql",
     .fires = {{.sql = "ALTER TABLE events DETACH PARTITION events_2025"}},
     .silent = {{.sql = R"sql(-- syzygy:no-transaction
 ALTER TABLE events DETACH PARTITION events_2025 CONCURRENTLY)sql"}},
-    .check = check,
+    .check = check_detach_partition,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_domain_column(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kAddColumn || !subject.schema.is_constrained_domain(action.type)) return;
   report.add("adds " + part_of(action) + " of the domain " + action.type +
              ", which checks its values: the table is written anew while everything waits");
@@ -27,7 +27,7 @@ ALTER TABLE orders ADD CONSTRAINT orders_pieces_positive CHECK (pieces > 0) NOT 
     .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true},
     .fires = {{.sql = "ALTER TABLE orders ADD COLUMN pieces positive"}},
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN pieces integer"}},
-    .check = check,
+    .check = check_domain_column,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_domain_constraint(const Action& action, const Subject& subject, Report& report) {
   if (action.object.kind != ObjectKind::kDomain) return;
   const bool constrains = action.kind == ActionKind::kAddConstraint || action.kind == ActionKind::kSetNotNull;
   const bool after = subject.stage == Stage::kPostDeploy && !subject.one_phase;
@@ -32,7 +32,7 @@ ALTER DOMAIN positive VALIDATE CONSTRAINT positive_small;  -- in a transaction o
                .claim = Claim{.lock = LockMode::kShare, .scans = true}}},
     .silent = {{.sql = "ALTER DOMAIN positive ADD CONSTRAINT positive_small CHECK (VALUE < 1000) NOT VALID"},
                {.sql = "ALTER DOMAIN positive DROP CONSTRAINT positive_check"}},
-    .check = check,
+    .check = check_domain_constraint,
 };
 
 }  // namespace syzygy

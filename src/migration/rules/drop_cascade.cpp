@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_drop_cascade(const Action& action, const Subject&, Report& report) {
   const bool drop = action.kind == ActionKind::kDrop || action.kind == ActionKind::kDropColumn ||
                     action.kind == ActionKind::kDropConstraint;
   if (drop && action.cascade) report.add("drops " + part_of(action) + " and whatever depends on it");
@@ -23,7 +23,7 @@ const Rule kDropCascade{
     .fires = {{.sql = "DROP TABLE customers CASCADE", .seen = "SELECT to_regclass('customer_names') IS NULL"},
               {.sql = "ALTER TABLE orders DROP COLUMN note CASCADE"}},
     .silent = {{.sql = "DROP TABLE customers RESTRICT"}, {.sql = "ALTER TABLE orders DROP COLUMN total"}},
-    .check = check,
+    .check = check_drop_cascade,
 };
 
 }  // namespace syzygy

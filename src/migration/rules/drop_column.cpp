@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_drop_column(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kDropColumn) return;
   report.add("drops " + part_of(action) + " while old code still names it",
              "post_deploy: ALTER TABLE " + sql_name(action.object) + " DROP COLUMN " + sql_name(action.part) + ";");
@@ -36,7 +36,7 @@ ALTER TABLE orders DROP COLUMN note)sql",
 ALTER TABLE orders DROP COLUMN note)sql"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 CREATE TABLE parcels (id bigint, note text); ALTER TABLE parcels DROP COLUMN note)sql"}},
-    .check = check,
+    .check = check_drop_column,
 };
 
 }  // namespace syzygy

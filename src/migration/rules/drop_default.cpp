@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_default(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kDropDefault || action.object.kind != ObjectKind::kTable) return;
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   if (column != nullptr && !column->not_null) return;
@@ -35,7 +35,7 @@ ALTER TABLE orders ALTER COLUMN state DROP DEFAULT)sql",
                .breaks = "INSERT INTO orders (id, number) VALUES (1001, 1001)"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state DROP DEFAULT"}, {.sql = R"sql(-- syzygy:stage pre_deploy
 ALTER TABLE orders ALTER COLUMN note DROP DEFAULT)sql"}},
-    .check = check,
+    .check = check_drop_default,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_drop_index(const Action& action, const Subject&, Report& report) {
   if (!drops(action, ObjectKind::kIndex) || action.concurrently) return;
   report.add("drops " + describe(action.object) + " under an ACCESS EXCLUSIVE lock of its table",
              "-- syzygy:no-transaction\nDROP INDEX CONCURRENTLY " + std::string(action.if_exists ? "IF EXISTS " : "") +
@@ -32,7 +32,7 @@ DROP INDEX CONCURRENTLY orders_note;)sql",
         {{.sql = R"sql(-- syzygy:no-transaction
 DROP INDEX CONCURRENTLY orders_note)sql"},
          {.sql = "CREATE TABLE parcels (id bigint); CREATE INDEX parcels_id ON parcels (id); DROP INDEX parcels_id"}},
-    .check = check,
+    .check = check_drop_index,
 };
 
 }  // namespace syzygy

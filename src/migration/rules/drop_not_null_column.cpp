@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_not_null_column(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kDropColumn) return;
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   if (column == nullptr || !column->not_null || column->has_default) return;
@@ -37,7 +37,7 @@ ALTER TABLE orders DROP COLUMN number;)sql",
                {.sql = "ALTER TABLE orders DROP COLUMN number",
                 .before = "ALTER TABLE orders ALTER COLUMN number DROP NOT NULL"},
                {.sql = "ALTER TABLE orders DROP COLUMN state"}},
-    .check = check,
+    .check = check_drop_not_null_column,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_routine_or_type(const Action& action, const Subject& subject, Report& report) {
   const bool ours = drops(action, ObjectKind::kFunction) || drops(action, ObjectKind::kType) ||
                     drops(action, ObjectKind::kDomain) || drops(action, ObjectKind::kSequence) ||
                     drops(action, ObjectKind::kExtension);
@@ -38,7 +38,7 @@ DROP FUNCTION order_count())sql",
     .silent = {{.sql = "DROP FUNCTION order_count()"}, {.sql = R"sql(-- syzygy:stage pre_deploy
 DROP FUNCTION order_count();
 CREATE FUNCTION order_count() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint')sql"}},
-    .check = check,
+    .check = check_drop_routine_or_type,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_schema(const Action& action, const Subject& subject, Report& report) {
   if (drops(action, ObjectKind::kDatabase)) report.add("drops " + describe(action.object) + ", with all that is in it");
   const bool before = subject.one_phase || subject.stage != Stage::kPostDeploy;
   if (drops(action, ObjectKind::kSchema) && before)
@@ -36,7 +36,7 @@ DROP DATABASE shop)sql"}},
 DROP SCHEMA archive RESTRICT)sql"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 CREATE SCHEMA fresh; DROP SCHEMA fresh)sql"}},
-    .check = check,
+    .check = check_drop_schema,
 };
 
 }  // namespace syzygy

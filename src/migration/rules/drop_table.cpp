@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_table(const Action& action, const Subject& subject, Report& report) {
   if (!drops(action, ObjectKind::kTable)) return;
   // Old code does not know a name that this migration gave; what became of the old one, rename-table tells.
   for (const Meaning& earlier : subject.meanings.first(subject.index)) {
@@ -43,7 +43,7 @@ DROP TABLE old_orders CASCADE)sql"},
 DROP TABLE orders CASCADE)sql"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 CREATE TABLE parcels (id bigint); DROP TABLE parcels)sql"}},
-    .check = check,
+    .check = check_drop_table,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_unique(const Action& action, const Subject& subject, Report& report) {
   if (drops(action, ObjectKind::kIndex)) {
     const KnownIndex* index = subject.schema.index(action.object);
     if (index == nullptr || !index->unique) return;
@@ -44,7 +44,7 @@ ALTER TABLE orders DROP CONSTRAINT orders_pkey)sql",
 DROP INDEX orders_note)sql"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 ALTER TABLE orders DROP CONSTRAINT orders_total_check)sql"}},
-    .check = check,
+    .check = check_drop_unique,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_drop_view(const Action& action, const Subject& subject, Report& report) {
   if (!drops(action, ObjectKind::kView) && !drops(action, ObjectKind::kMaterializedView)) return;
   for (std::size_t i = subject.index + 1; i < subject.meanings.size() && subject.in_transaction; ++i) {
     for (const Action& later : subject.meanings[i].actions) {
@@ -35,7 +35,7 @@ DROP VIEW customer_names)sql",
     .silent = {{.sql = "DROP VIEW customer_names"}, {.sql = R"sql(-- syzygy:stage pre_deploy
 DROP VIEW customer_names;
 CREATE VIEW customer_names AS SELECT id, name, 1 AS level FROM customers)sql"}},
-    .check = check,
+    .check = check_drop_view,
 };
 
 }  // namespace syzygy

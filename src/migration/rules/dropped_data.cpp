@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_dropped_data(const Action& action, const Subject&, Report& report) {
   const bool column = action.kind == ActionKind::kDropColumn;
   if (!column && !drops(action, ObjectKind::kTable)) return;
   report.add("drops " + part_of(action) + " with all it holds");
@@ -28,7 +28,7 @@ ALTER TABLE orders DROP COLUMN note;)sql",
                .seen = "SELECT count(*) = 0 FROM pg_stats WHERE tablename = 'orders' AND attname = 'note'"},
               {.sql = "DROP TABLE orders", .seen = "SELECT to_regclass('orders') IS NULL"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN note DROP DEFAULT"}, {.sql = "DROP VIEW customer_names"}},
-    .check = check,
+    .check = check_dropped_data,
 };
 
 }  // namespace syzygy

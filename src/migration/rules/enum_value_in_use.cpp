@@ -7,7 +7,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_enum_value_in_use(const Action& action, const Subject& subject, Report& report) {
   if (!subject.in_transaction || action.kind == ActionKind::kAddEnumValue ||
       &action != &subject.meanings[subject.index].actions.front())
     return;
@@ -47,7 +47,7 @@ UPDATE orders SET feeling = 'fine' WHERE id = 1)sql",
 UPDATE orders SET feeling = 'ok' WHERE id = 1)sql"},
                {.sql = "UPDATE orders SET feeling = 'fine' WHERE id = 1",
                 .before = "ALTER TYPE mood ADD VALUE 'fine'"}},
-    .check = check,
+    .check = check_enum_value_in_use,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_exclude_scan(const Action& action, const Subject&, Report& report) {
   if (!adds(action, ConstraintKind::kExclude)) return;
   report.add("adds EXCLUDE to " + describe(action.object) + " and builds its index while everything waits");
 }
@@ -28,7 +28,7 @@ const Rule kExcludeScan{
     .fires = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_apart EXCLUDE USING btree (id WITH =)"}},
     .silent = {{.sql = "CREATE TABLE parcels (a int); ALTER TABLE parcels ADD EXCLUDE USING btree (a WITH =)"},
                {.sql = "CREATE TABLE parcels (id bigint, EXCLUDE USING btree (id WITH =))"}},
-    .check = check,
+    .check = check_exclude_scan,
 };
 
 }  // namespace syzygy

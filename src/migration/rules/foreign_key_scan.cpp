@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_foreign_key_scan(const Action& action, const Subject&, Report& report) {
   const bool constraint = adds(action, ConstraintKind::kForeignKey) && !action.not_valid;
   const bool column = action.kind == ActionKind::kAddColumn && !action.other.name.empty() && action.fills_itself;
   if (!constraint && !column) return;
@@ -48,7 +48,7 @@ ALTER TABLE orders VALIDATE CONSTRAINT orders_customer;)sql",
                        "customers NOT VALID"},
                {.sql = "ALTER TABLE orders ADD COLUMN payer_id bigint REFERENCES customers"},
                {.sql = "CREATE TABLE parcels (order_id bigint REFERENCES orders)"}},
-    .check = check,
+    .check = check_foreign_key_scan,
 };
 
 }  // namespace syzygy

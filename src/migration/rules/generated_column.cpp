@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_generated_column(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kAddColumn || !action.generated) return;
   report.add("adds " + part_of(action) + ", generated and stored, which writes the table anew while everything waits");
 }
@@ -26,7 +26,7 @@ const Rule kGeneratedColumn{
     .fires = {{.sql = "ALTER TABLE orders ADD COLUMN doubled numeric GENERATED ALWAYS AS (total * 2) STORED"}},
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN doubled numeric"},
                {.sql = "CREATE TABLE parcels (id bigint, twice bigint GENERATED ALWAYS AS (id * 2) STORED)"}},
-    .check = check,
+    .check = check_generated_column,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_hidden_invalid_index(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kCreate || action.object.kind != ObjectKind::kIndex || !action.concurrently ||
       !action.if_exists)
     return;
@@ -42,7 +42,7 @@ DROP INDEX CONCURRENTLY IF EXISTS orders_total;
 CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_total ON orders (total))sql"},
                {.sql = R"sql(-- syzygy:no-transaction
 CREATE INDEX CONCURRENTLY orders_total ON orders (total))sql"}},
-    .check = check,
+    .check = check_hidden_invalid_index,
 };
 
 }  // namespace syzygy

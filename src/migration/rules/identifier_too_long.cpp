@@ -32,7 +32,7 @@ std::string_view given_name(const Action& action) {
   }
 }
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_identifier_too_long(const Action& action, const Subject& subject, Report& report) {
   constexpr std::size_t kLongestCharacter = 4;
   const std::string_view name = given_name(action);  // as the parser keeps it, which is as the server does
   if (name.size() + kLongestCharacter <= kNameBytesMax) return;
@@ -74,7 +74,7 @@ CREATE INDEX IF NOT EXISTS parcels_that_the_carrier_took_over_in_perfectly_good_
                        "customer_billing_address_last_confirmed_by_the_customer_herself timestamptz"},
                {.sql = "COMMENT ON TABLE orders IS "
                        "'customer_billing_address_last_confirmed_by_the_customer_herself_at_the_desk'"}},
-    .check = check,
+    .check = check_identifier_too_long,
     .parts = true,
 };
 

@@ -6,7 +6,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_int_key(const Action& action, const Subject&, Report& report) {
   static const std::vector<std::string_view> kSmall = {"int4", "int2", "serial", "serial4", "smallserial", "serial2"};
   if (action.kind != ActionKind::kAddColumn || std::ranges::find(kSmall, action.type) == kSmall.end()) return;
   if (action.constraint == ConstraintKind::kPrimaryKey || action.identity || action.serial)
@@ -28,7 +28,7 @@ const Rule kIntKey{
     .fires = {{.sql = "CREATE TABLE parcels (id integer PRIMARY KEY)"}, {.sql = "CREATE TABLE parcels (id serial)"}},
     .silent = {{.sql = "CREATE TABLE parcels (id bigint PRIMARY KEY)"},
                {.sql = "CREATE TABLE parcels (id bigint PRIMARY KEY, size integer)"}},
-    .check = check,
+    .check = check_int_key,
     .parts = true,
 };
 

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_json_column(const Action& action, const Subject&, Report& report) {
   if (action.kind == ActionKind::kAddColumn && action.type == "json")
     report.add(part_of(action) + " is json; jsonb has equality and can be indexed");
 }
@@ -23,7 +23,7 @@ const Rule kJsonColumn{
     .safe = "jsonb",
     .fires = {{.sql = "CREATE TABLE parcels (id bigint, body json)"}},
     .silent = {{.sql = "CREATE TABLE parcels (id bigint, body jsonb)"}},
-    .check = check,
+    .check = check_json_column,
     .parts = true,
 };
 

@@ -179,7 +179,7 @@ class File {
     return line_at(migration_.up.text, offset);
   }
 
-  void tell(const Rule& rule, const Ignore& ignore, std::string message) {
+  void tell(const Rule& rule, const Ignore& ignore, const std::string& message) {
     Finding finding = make(rule, message, {});
     finding.place = ignore.place;
     finding.line = line_numbered(ignore.place.line);

@@ -6,7 +6,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_lock_table(const Action& action, const Subject&, Report& report) {
   static const std::vector<std::string_view> kModes = {"SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"};
   if (action.kind != ActionKind::kSession || action.note != "LOCK") return;
   if (std::ranges::find(kModes, action.new_name) == kModes.end()) return;
@@ -26,7 +26,7 @@ const Rule kLockTable{
     .claim = Claim{.lock = LockMode::kAccessExclusive},
     .fires = {{.sql = "LOCK TABLE orders"}},
     .silent = {{.sql = "LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE"}},
-    .check = check,
+    .check = check_lock_table,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_loosen_constraint(const Action& action, const Subject& subject, Report& report) {
   if (action.object.kind != ObjectKind::kTable) return;
   if (action.kind == ActionKind::kDropNotNull) {
     report.add("drops NOT NULL from " + part_of(action) + ": readers may meet a NULL");
@@ -42,7 +42,7 @@ const Rule kLoosenConstraint{
                {.sql = "ALTER TABLE orders DROP CONSTRAINT present",
                 .before = R"sql(ALTER TABLE orders ADD CONSTRAINT present CHECK (note IS NOT NULL);
 ALTER TABLE orders ALTER COLUMN note SET NOT NULL)sql"}},
-    .check = check,
+    .check = check_loosen_constraint,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_move_or_rename_schema(const Action& action, const Subject& subject, Report& report) {
   if (action.kind == ActionKind::kSetSchema) {
     if (action.object.kind == ObjectKind::kExtension) return;
     for (std::size_t i = subject.index + 1; i < subject.meanings.size() && subject.in_transaction; ++i) {
@@ -35,7 +35,7 @@ CREATE VIEW orders AS SELECT * FROM archive.orders;  -- in the same transaction)
               {.sql = "ALTER SCHEMA archive RENAME TO attic", .breaks = "SELECT id FROM archive.orders_2019"}},
     .silent = {{.sql = R"sql(ALTER TABLE orders SET SCHEMA archive;
 CREATE VIEW orders AS SELECT * FROM archive.orders)sql"}},
-    .check = check,
+    .check = check_move_or_rename_schema,
 };
 
 }  // namespace syzygy

@@ -5,7 +5,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_narrow_type(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kAlterColumnType) return;
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   if (column == nullptr) {
@@ -44,7 +44,7 @@ ALTER TABLE orders ADD COLUMN state_short varchar(5);
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state TYPE varchar(40)"},
                {.sql = "ALTER TABLE orders ALTER COLUMN state TYPE text"},
                {.sql = "ALTER TABLE orders ALTER COLUMN total TYPE numeric(14,2)"}},
-    .check = check,
+    .check = check_narrow_type,
 };
 
 }  // namespace syzygy

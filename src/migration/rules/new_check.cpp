@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_new_check(const Action& action, const Subject& subject, Report& report) {
   if (!adds(action, ConstraintKind::kCheck) || action.object.kind != ObjectKind::kTable) return;
   if (!action.columns.empty() &&
       done_before(subject, ActionKind::kAddColumn, action.object, action.columns.front()) != nullptr) {
@@ -36,7 +36,7 @@ ALTER TABLE orders ADD CONSTRAINT orders_note_short CHECK (length(note) < 50) NO
     .silent = {{.sql = "ALTER TABLE orders ADD CONSTRAINT orders_note_short CHECK (length(note) < 50) NOT VALID"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 CREATE TABLE parcels (id bigint); ALTER TABLE parcels ADD CHECK (id > 0))sql"}},
-    .check = check,
+    .check = check_new_check,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_new_foreign_key(const Action& action, const Subject& subject, Report& report) {
   if (!adds(action, ConstraintKind::kForeignKey) || action.object.kind != ObjectKind::kTable) return;
   if (!action.columns.empty() &&
       done_before(subject, ActionKind::kAddColumn, action.object, action.columns.front()) != nullptr) {
@@ -37,7 +37,7 @@ ALTER TABLE orders ADD CONSTRAINT orders_customer FOREIGN KEY (customer_id) REFE
                {.sql = R"sql(-- syzygy:stage pre_deploy
 ALTER TABLE orders ADD COLUMN origin bigint;
 ALTER TABLE orders ADD CONSTRAINT orders_origin FOREIGN KEY (origin) REFERENCES customers NOT VALID)sql"}},
-    .check = check,
+    .check = check_new_foreign_key,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_new_unique(const Action& action, const Subject& subject, Report& report) {
   const bool index = action.kind == ActionKind::kCreate && action.object.kind == ObjectKind::kIndex &&
                      action.constraint == ConstraintKind::kUnique;
   const bool constraint = adds(action, ConstraintKind::kUnique) || adds(action, ConstraintKind::kPrimaryKey) ||
@@ -51,7 +51,7 @@ CREATE INDEX orders_total ON orders (total))sql"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 ALTER TABLE orders ADD COLUMN tag text;
 CREATE UNIQUE INDEX orders_tag_key ON orders (tag))sql"}},
-    .check = check,
+    .check = check_new_unique,
 };
 
 }  // namespace syzygy

@@ -5,7 +5,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_no_lock_timeout(const Action& action, const Subject& subject, Report& report) {
   if (subject.lock_timeout || lock_of(action, subject.server) < LockMode::kShare) return;
   report.add("waits for its lock on " + describe(table_of(action, subject.schema)) +
                  " without a lock_timeout, and everybody behind it",
@@ -31,7 +31,7 @@ const Rule kNoLockTimeout{
     .fires = {{.sql = "ALTER TABLE orders ADD COLUMN channel text"}},
     .silent = {{.sql = R"sql(SET lock_timeout = '2s';
 ALTER TABLE orders ADD COLUMN channel text)sql"}},
-    .check = check,
+    .check = check_no_lock_timeout,
 };
 
 }  // namespace syzygy

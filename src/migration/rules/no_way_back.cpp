@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_no_way_back(const Action& action, const Subject& subject, Report& report) {
   if (subject.has_down || !subject.others_have_down || subject.index != 0 ||
       &action != &subject.meanings[0].actions.front())
     return;
@@ -34,7 +34,7 @@ ALTER TABLE orders DROP COLUMN b)sql",
                 .before = R"sql(ALTER TABLE orders ADD COLUMN a int;
 -- syzygy:down
 ALTER TABLE orders DROP COLUMN a)sql"}},
-    .check = check,
+    .check = check_no_way_back,
 };
 
 }  // namespace syzygy

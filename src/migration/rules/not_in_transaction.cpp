@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_not_in_transaction(const Action& action, const Subject& subject, Report& report) {
   if (!subject.in_transaction || &action != &subject.meanings[subject.index].actions.front()) return;
   const Meaning& meaning = subject.meanings[subject.index];
   if (meaning.in_transaction == InTransaction::kAllowed) return;
@@ -35,7 +35,7 @@ CREATE INDEX CONCURRENTLY orders_total ON orders (total);)sql",
     .silent = {{.sql = R"sql(-- syzygy:no-transaction
 CREATE INDEX CONCURRENTLY orders_total ON orders (total))sql"},
                {.sql = "CREATE TABLE parcels (id bigint)"}},
-    .check = check,
+    .check = check_not_in_transaction,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_not_understood(const Action& action, const Subject&, Report& report) {
   if (action.kind == ActionKind::kUnknown) report.add(action.note);
 }
 
@@ -26,7 +26,7 @@ const Rule kNotUnderstood{
         "Mend it; or, where it is newer syntax, say so: -- syzygy:ignore not-understood because PostgreSQL 17 reads it",
     .fires = {{.sql = "ALTER TABEL orders ADD COLUMN a int"}},
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN a int"}},
-    .check = check,
+    .check = check_not_understood,
 };
 
 }  // namespace syzygy

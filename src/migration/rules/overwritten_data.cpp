@@ -6,7 +6,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_overwritten_data(const Action& action, const Subject& subject, Report& report) {
   if (subject.has_down) return;
   if (action.kind == ActionKind::kDelete) {
     if (!action.whole_table)
@@ -49,7 +49,7 @@ UPDATE orders SET channel = 'web' WHERE id < 10)sql"},
 UPDATE orders SET state = 'open' WHERE state = 'new')sql"},
                {.sql = "DELETE FROM pg_temp.scratch WHERE id = 1",
                 .before = "CREATE TEMPORARY TABLE scratch (id int)"}},
-    .check = check,
+    .check = check_overwritten_data,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_primary_key_scan(const Action& action, const Subject&, Report& report) {
   if (!adds(action, ConstraintKind::kPrimaryKey) || !action.using_index.empty()) return;
   report.add("adds PRIMARY KEY to " + describe(action.object) + " and builds its index while everything waits",
              with_index_before(action, "PRIMARY KEY"));
@@ -29,7 +29,7 @@ ALTER TABLE keyless ADD CONSTRAINT keyless_pkey PRIMARY KEY USING INDEX keyless_
     .fires = {{.sql = "ALTER TABLE keyless ADD CONSTRAINT keyless_pkey PRIMARY KEY (id)"}},
     .silent = {{.sql = "ALTER TABLE keyless ADD CONSTRAINT keyless_pkey PRIMARY KEY USING INDEX keyless_id"},
                {.sql = "CREATE TABLE parcels (id bigint, PRIMARY KEY (id))"}},
-    .check = check,
+    .check = check_primary_key_scan,
 };
 
 }  // namespace syzygy

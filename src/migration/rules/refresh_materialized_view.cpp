@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_refresh_materialized_view(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kMaintenance || action.note != "REFRESH MATERIALIZED VIEW" || action.concurrently)
     return;
   report.add("refreshes " + describe(action.object) + " while its readers wait",
@@ -24,7 +24,7 @@ const Rule kRefreshMaterializedView{
     .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true, .table = "customer_counts"},
     .fires = {{.sql = "REFRESH MATERIALIZED VIEW customer_counts"}},
     .silent = {{.sql = "REFRESH MATERIALIZED VIEW CONCURRENTLY customer_counts"}},
-    .check = check,
+    .check = check_refresh_materialized_view,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_reindex(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kReindex || action.concurrently) return;
   report.add("rebuilds " +
                  (action.object.name.empty() ? std::string("indexes")
@@ -31,7 +31,7 @@ REINDEX TABLE CONCURRENTLY orders;)sql",
     .silent = {{.sql = R"sql(-- syzygy:no-transaction
 REINDEX TABLE CONCURRENTLY orders)sql"},
                {.sql = "CREATE TABLE parcels (id bigint PRIMARY KEY); REINDEX TABLE parcels"}},
-    .check = check,
+    .check = check_reindex,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_rename_column(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kRename || action.part.empty() || action.note != "column" ||
       action.object.kind != ObjectKind::kTable)
     return;
@@ -34,7 +34,7 @@ ALTER TABLE orders DROP COLUMN note;)sql",
     .fires = {{.sql = "ALTER TABLE orders RENAME COLUMN note TO remark", .breaks = "SELECT note FROM orders"}},
     .silent = {{.sql = "ALTER TABLE orders RENAME CONSTRAINT orders_total_check TO total_is_positive"},
                {.sql = "CREATE TABLE parcels (a int); ALTER TABLE parcels RENAME COLUMN a TO b"}},
-    .check = check,
+    .check = check_rename_column,
 };
 
 }  // namespace syzygy

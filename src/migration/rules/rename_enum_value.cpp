@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_rename_enum_value(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kRename || action.note != "value") return;
   report.add("renames value " + action.part + " of " + describe(action.object) + " to " + action.new_name +
              ", which old code still writes");
@@ -27,7 +27,7 @@ ALTER TYPE mood ADD VALUE 'fine';
     .fires = {{.sql = "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",
                .breaks = "INSERT INTO orders (id, number, feeling) VALUES (1001, 1001, 'ok')"}},
     .silent = {{.sql = "ALTER TYPE mood ADD VALUE 'fine'"}},
-    .check = check,
+    .check = check_rename_enum_value,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_rename_routine_or_type(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kRename || action.note == "value" || action.note == "constraint") return;
   const ObjectKind kind = action.object.kind;
   if (kind != ObjectKind::kFunction && kind != ObjectKind::kType && kind != ObjectKind::kDomain &&
@@ -28,7 +28,7 @@ CREATE FUNCTION count_of_orders() RETURNS bigint LANGUAGE sql AS 'SELECT order_c
 DROP FUNCTION order_count();)sql",
     .fires = {{.sql = "ALTER FUNCTION order_count() RENAME TO count_of_orders", .breaks = "SELECT order_count()"}},
     .silent = {{.sql = "ALTER DOMAIN positive RENAME CONSTRAINT positive_check TO is_positive"}},
-    .check = check,
+    .check = check_rename_routine_or_type,
 };
 
 }  // namespace syzygy

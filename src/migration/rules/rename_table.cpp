@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_rename_table(const Action& action, const Subject& subject, Report& report) {
   if (!renames(action, ObjectKind::kTable)) return;
   for (std::size_t i = subject.index + 1; i < subject.meanings.size() && subject.in_transaction; ++i) {
     for (const Action& later : subject.meanings[i].actions) {  // a view, or another table, takes its place at once
@@ -40,7 +40,7 @@ DROP VIEW orders;)sql",
     .silent = {{.sql = R"sql(ALTER TABLE orders RENAME TO purchases;
 CREATE VIEW orders AS SELECT * FROM purchases)sql"},
                {.sql = "ALTER INDEX orders_note RENAME TO orders_note_idx"}},
-    .check = check,
+    .check = check_rename_table,
 };
 
 }  // namespace syzygy

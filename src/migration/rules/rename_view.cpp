@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_rename_view(const Action& action, const Subject&, Report& report) {
   const bool view = action.object.kind == ObjectKind::kView || action.object.kind == ObjectKind::kMaterializedView;
   if (action.kind != ActionKind::kRename || !view) return;
   report.add("renames " + part_of(action) + " to " + action.new_name +
@@ -29,7 +29,7 @@ DROP VIEW customer_names;)sql",
               {.sql = "ALTER VIEW customer_names RENAME COLUMN name TO title",
                .breaks = "SELECT name FROM customer_names"}},
     .silent = {{.sql = "CREATE VIEW fresh AS SELECT 1 AS a; ALTER VIEW fresh RENAME TO fresher"}},
-    .check = check,
+    .check = check_rename_view,
 };
 
 }  // namespace syzygy

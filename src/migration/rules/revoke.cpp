@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_revoke(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kRestrict || !action.object.name.empty() || action.note != "revokes rights") return;
   report.add("revokes rights that old code may still use");
 }
@@ -27,7 +27,7 @@ REVOKE SELECT ON orders FROM clerk)sql",
                .breaks = "SET ROLE clerk; SELECT id FROM orders"}},
     .silent = {{.sql = "REVOKE SELECT ON orders FROM clerk"}, {.sql = R"sql(-- syzygy:stage pre_deploy
 GRANT INSERT ON orders TO clerk)sql"}},
-    .check = check,
+    .check = check_revoke,
 };
 
 }  // namespace syzygy

@@ -5,7 +5,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_rewrite_type(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kAlterColumnType || action.object.kind != ObjectKind::kTable) return;
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   const TypeChange change = type_change(column != nullptr ? column->type : "", action.type);
@@ -43,7 +43,7 @@ ALTER TABLE orders ALTER COLUMN placed_at TYPE timestamptz)sql"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state TYPE varchar(40)"},
                {.sql = "ALTER TABLE orders ALTER COLUMN state TYPE text"},
                {.sql = "ALTER TABLE orders ALTER COLUMN weight TYPE numeric(14,2)"}},
-    .check = check,
+    .check = check_rewrite_type,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_row_security(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kRestrict || action.object.name.empty()) return;
   report.add(action.note + " for " + describe(action.on.name.empty() ? action.object : action.on) +
              ", which old code is not written for");
@@ -31,7 +31,7 @@ ALTER TABLE orders ENABLE ROW LEVEL SECURITY)sql",
                .breaks = "SET ROLE clerk; SELECT 1 / count(*) FROM orders"}},
     .silent = {{.sql = "ALTER TABLE orders ENABLE ROW LEVEL SECURITY"}, {.sql = R"sql(-- syzygy:stage pre_deploy
 ALTER TABLE orders DISABLE ROW LEVEL SECURITY)sql"}},
-    .check = check,
+    .check = check_row_security,
 };
 
 }  // namespace syzygy

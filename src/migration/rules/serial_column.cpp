@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_serial_column(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kAddColumn || !action.serial) return;
   report.add("adds " + part_of(action) + ", a " + action.type + ", which writes the table anew while everything waits");
 }
@@ -27,7 +27,7 @@ ALTER TABLE orders ALTER COLUMN place SET DEFAULT nextval('orders_place');
     .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true},
     .fires = {{.sql = "ALTER TABLE orders ADD COLUMN place bigserial"}},
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN place bigint"}, {.sql = "CREATE TABLE parcels (id bigserial)"}},
-    .check = check,
+    .check = check_serial_column,
 };
 
 }  // namespace syzygy

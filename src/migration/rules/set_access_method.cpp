@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_set_access_method(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kAlterOther || action.note != "SET ACCESS METHOD") return;
   report.add("SET ACCESS METHOD writes " + describe(action.object) + " anew while everything waits");
 }
@@ -23,7 +23,7 @@ const Rule kSetAccessMethod{
     .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true, .rewrites = true},
     .fires = {{.sql = "ALTER TABLE orders SET ACCESS METHOD heap2"}},
     .silent = {{.sql = "CREATE TABLE parcels (id bigint) USING heap"}},
-    .check = check,
+    .check = check_set_access_method,
 };
 
 }  // namespace syzygy

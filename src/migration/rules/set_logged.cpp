@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_set_logged(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kAlterOther || (action.note != "SET LOGGED" && action.note != "SET UNLOGGED")) return;
   report.add(action.note + " writes " + describe(action.object) + " anew while everything waits");
 }
@@ -24,7 +24,7 @@ const Rule kSetLogged{
     .fires = {{.sql = "ALTER TABLE orders SET UNLOGGED"}},
     .silent = {{.sql = "CREATE UNLOGGED TABLE parcels (id bigint)"},
                {.sql = "ALTER TABLE orders SET (fillfactor = 90)"}},
-    .check = check,
+    .check = check_set_logged,
 };
 
 }  // namespace syzygy

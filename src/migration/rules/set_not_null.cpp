@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_set_not_null(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kSetNotNull || action.object.kind != ObjectKind::kTable) return;
   if (done_before(subject, ActionKind::kAddColumn, action.object, action.part) != nullptr) {
     const KnownColumn* column = subject.schema.column(action.object, action.part);
@@ -36,7 +36,7 @@ ALTER TABLE orders ALTER COLUMN note SET NOT NULL)sql",
                .breaks = "INSERT INTO orders (id, number) VALUES (1001, 1001)"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN note SET NOT NULL"}, {.sql = R"sql(-- syzygy:stage pre_deploy
 ALTER TABLE orders ALTER COLUMN number DROP NOT NULL)sql"}},
-    .check = check,
+    .check = check_set_not_null,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_set_not_null_scan(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kSetNotNull || action.object.kind != ObjectKind::kTable) return;
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   if (column != nullptr && column->not_null) return;
@@ -43,7 +43,7 @@ ALTER TABLE orders DROP CONSTRAINT present;)sql",
                 .before = R"sql(ALTER TABLE orders ADD CONSTRAINT present CHECK (note IS NOT NULL) NOT VALID;
 ALTER TABLE orders VALIDATE CONSTRAINT present)sql"},
                {.sql = "ALTER TABLE orders ALTER COLUMN number SET NOT NULL"}},
-    .check = check,
+    .check = check_set_not_null_scan,
 };
 
 }  // namespace syzygy

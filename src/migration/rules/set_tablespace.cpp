@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_set_tablespace(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kAlterOther || action.note != "SET TABLESPACE") return;
   report.add("moves " + describe(action.object) + " to another tablespace, copying all of it while everything waits");
 }
@@ -23,7 +23,7 @@ const Rule kSetTablespace{
     .claim = Claim{.lock = LockMode::kAccessExclusive, .rewrites = true},
     .fires = {{.sql = "ALTER TABLE orders SET TABLESPACE fast"}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN note SET STATISTICS 500"}},
-    .check = check,
+    .check = check_set_tablespace,
 };
 
 }  // namespace syzygy

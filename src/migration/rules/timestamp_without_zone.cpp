@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_timestamp_without_zone(const Action& action, const Subject&, Report& report) {
   const std::string& type = action.type;
   if (action.kind == ActionKind::kAddColumn && (type == "timestamp" || type.starts_with("timestamp(")))
     report.add(part_of(action) + " is timestamp without time zone");
@@ -26,7 +26,7 @@ const Rule kTimestampWithoutZone{
     .safe = "timestamptz",
     .fires = {{.sql = "CREATE TABLE parcels (sent timestamp)"}},
     .silent = {{.sql = "CREATE TABLE parcels (sent timestamptz, day date)"}},
-    .check = check,
+    .check = check_timestamp_without_zone,
     .parts = true,
 };
 

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_transaction_control(const Action& action, const Subject& subject, Report& report) {
   const bool controls =
       action.kind == ActionKind::kBegin || action.kind == ActionKind::kCommit || action.kind == ActionKind::kRollback;
   if (!controls || subject.script.no_transaction) return;
@@ -44,7 +44,7 @@ ALTER TABLE orders ADD COLUMN a int;
 COMMIT)sql"},
                {.sql = R"sql(SAVEPOINT here;
 ALTER TABLE orders ADD COLUMN a int)sql"}},
-    .check = check,
+    .check = check_transaction_control,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_truncate(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kTruncate) return;
   report.add("empties " + describe(action.object) + (action.cascade ? " and every table that references it" : ""));
 }
@@ -26,7 +26,7 @@ const Rule kTruncate{
               {.sql = "TRUNCATE customers CASCADE", .seen = "SELECT count(*) = 0 FROM customers"}},
     .silent = {{.sql = "CREATE TABLE parcels (id bigint); TRUNCATE parcels"},
                {.sql = "DELETE FROM orders WHERE id = 1"}},
-    .check = check,
+    .check = check_truncate,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_unique_scan(const Action& action, const Subject&, Report& report) {
   if (action.kind == ActionKind::kAddColumn && action.constraint == ConstraintKind::kUnique) {
     const std::string table = sql_name(action.object);
     const std::string column = sql_name(action.part);
@@ -41,7 +41,7 @@ ALTER TABLE orders ADD CONSTRAINT orders_both UNIQUE USING INDEX orders_both;)sq
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN code text"},
                {.sql = "ALTER TABLE orders ADD CONSTRAINT orders_number_key UNIQUE USING INDEX orders_number"},
                {.sql = "CREATE TABLE parcels (id bigint, UNIQUE (id))"}},
-    .check = check,
+    .check = check_unique_scan,
 };
 
 }  // namespace syzygy

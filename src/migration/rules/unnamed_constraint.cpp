@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_unnamed_constraint(const Action& action, const Subject&, Report& report) {
   if (action.kind == ActionKind::kAddConstraint && action.part.empty() &&
       action.constraint != ConstraintKind::kPrimaryKey)
     report.add("a constraint of " + describe(action.object) + " has no name");
@@ -23,7 +23,7 @@ const Rule kUnnamedConstraint{
     .safe = "ADD CONSTRAINT orders_note_short CHECK (...)",
     .fires = {{.sql = "ALTER TABLE orders ADD CHECK (total >= 0) NOT VALID"}},
     .silent = {{.sql = "ALTER TABLE orders ADD CONSTRAINT c CHECK (total >= 0) NOT VALID"}},
-    .check = check,
+    .check = check_unnamed_constraint,
     .parts = true,
 };
 

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_update_everything(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kUpdate || !action.whole_table) return;
   report.add("updates every row of " + describe(action.object) + " in one statement");
 }
@@ -28,7 +28,7 @@ UPDATE orders SET note = 'x' WHERE id BETWEEN 1 AND 10000 AND note IS NULL;)sql"
     .fires = {{.sql = "UPDATE orders SET note = 'x'"}},
     .silent = {{.sql = "UPDATE orders SET note = 'x' WHERE id < 10000"},
                {.sql = "CREATE TABLE parcels (id bigint); UPDATE parcels SET id = 1"}},
-    .check = check,
+    .check = check_update_everything,
 };
 
 }  // namespace syzygy

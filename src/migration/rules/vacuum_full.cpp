@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_vacuum_full(const Action& action, const Subject&, Report& report) {
   if (action.kind != ActionKind::kMaintenance || action.note != "VACUUM FULL") return;
   report.add("VACUUM FULL writes " +
              (action.object.name.empty() ? std::string("every table") : describe(action.object)) +
@@ -31,7 +31,7 @@ VACUUM FULL orders)sql"}},
 VACUUM orders)sql"},
                {.sql = R"sql(-- syzygy:no-transaction
 VACUUM (FULL false) orders)sql"}},
-    .check = check,
+    .check = check_vacuum_full,
 };
 
 }  // namespace syzygy

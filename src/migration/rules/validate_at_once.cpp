@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_validate_at_once(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kValidateConstraint || !subject.in_transaction) return;
   if (done_before(subject, ActionKind::kAddConstraint, action.object, action.part) == nullptr) return;
   report.add("validates " + part_of(action, "constraint") + " while the lock that adding it took is still held",
@@ -30,7 +30,7 @@ const Rule kValidateAtOnce{
 ALTER TABLE orders VALIDATE CONSTRAINT short)sql"}},
     .silent = {{.sql = "ALTER TABLE orders VALIDATE CONSTRAINT short",
                 .before = "ALTER TABLE orders ADD CONSTRAINT short CHECK (length(note) < 50) NOT VALID"}},
-    .check = check,
+    .check = check_validate_at_once,
 };
 
 }  // namespace syzygy

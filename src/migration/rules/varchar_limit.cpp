@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject&, Report& report) {
+void check_varchar_limit(const Action& action, const Subject&, Report& report) {
   if (action.kind == ActionKind::kAddColumn && action.type.starts_with("varchar("))
     report.add(part_of(action) + " is " + action.type + "; text with a CHECK changes more easily");
 }
@@ -23,7 +23,7 @@ const Rule kVarcharLimit{
     .safe = "text, with a CHECK of its length where it matters",
     .fires = {{.sql = "CREATE TABLE parcels (code varchar(3))"}},
     .silent = {{.sql = "CREATE TABLE parcels (code text)"}},
-    .check = check,
+    .check = check_varchar_limit,
     .parts = true,
 };
 

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_volatile_default(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kAddColumn || action.default_kind == DefaultKind::kNone) return;
   const bool volatile_one =
       action.default_kind == DefaultKind::kVolatile || action.default_kind == DefaultKind::kFunction;
@@ -43,7 +43,7 @@ UPDATE orders SET token = gen_random_uuid() WHERE token IS NULL AND id BETWEEN 1
     .silent = {{.sql = "ALTER TABLE orders ADD COLUMN seen timestamptz DEFAULT now()"},
                {.sql = R"sql(ALTER TABLE orders ADD COLUMN token uuid;
 ALTER TABLE orders ALTER COLUMN token SET DEFAULT gen_random_uuid())sql"}},
-    .check = check,
+    .check = check_volatile_default,
 };
 
 }  // namespace syzygy

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check(const Action& action, const Subject& subject, Report& report) {
+void check_work_under_lock(const Action& action, const Subject& subject, Report& report) {
   if (!subject.in_transaction || subject.held != LockMode::kAccessExclusive) return;
   // CONCURRENTLY is refused there anyway.
   const bool builds = action.kind == ActionKind::kCreate && action.object.kind == ObjectKind::kIndex &&
@@ -53,7 +53,7 @@ UPDATE orders SET note = 'x' WHERE id = 1)sql"},
                {.sql = R"sql(-- syzygy:no-transaction
 ALTER TABLE orders ADD COLUMN channel text;
 UPDATE orders SET channel = 'web' WHERE id < 10)sql"}},
-    .check = check,
+    .check = check_work_under_lock,
 };
 
 }  // namespace syzygy

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kSumFile = "atlas.sum";
 
-bool recognises(const Listing& listing) { return listing.others.contains(std::string(kSumFile)); }
+bool recognises_atlas(const Listing& listing) { return listing.others.contains(std::string(kSumFile)); }
 
 std::string base64(std::string_view bytes) {
   static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -147,7 +147,7 @@ Result<bool> read_directives(const SourceFile& file) {
   return none;
 }
 
-Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
+Result<std::vector<Migration>> read_atlas(const Listing& listing, Dialect dialect) {
   auto sums = verified(listing);
   if (!sums) return std::unexpected(sums.error());
   const std::map<std::string, std::string> hashes(sums->of_files.begin(), sums->of_files.end());
@@ -183,6 +183,6 @@ std::string atlas_sum(const Listing& listing) {
   return text;
 }
 
-const Format kAtlas{"atlas", recognises, read};
+const Format kAtlas{"atlas", recognises_atlas, read_atlas};
 
 }  // namespace syzygy

@@ -26,7 +26,7 @@ std::optional<Directive> directive(std::string_view line) {
   return std::nullopt;
 }
 
-bool recognises(const Listing& listing) {
+bool recognises_dbmate(const Listing& listing) {
   return std::ranges::any_of(listing.files, [](const SourceFile& file) {
     if (!file.text.contains("migrate:")) return false;
     return std::ranges::any_of(lines_of(file.text), [](const Line& line) { return directive(line.text).has_value(); });
@@ -95,7 +95,7 @@ Result<Sections> cut(const SourceFile& file) {
   return sections;
 }
 
-Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
+Result<std::vector<Migration>> read_dbmate(const Listing& listing, Dialect dialect) {
   std::vector<Migration> migrations;
   for (const SourceFile& file : listing.files) {
     auto named = numbered_name(std::string_view(file.name).substr(0, file.name.size() - 4), file);
@@ -111,6 +111,6 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
 
 }  // namespace
 
-const Format kDbmate{"dbmate", recognises, read};
+const Format kDbmate{"dbmate", recognises_dbmate, read_dbmate};
 
 }  // namespace syzygy

@@ -37,7 +37,7 @@ std::optional<Name> parse(std::string_view file_name) {
   return numbers ? std::optional(parsed) : std::nullopt;
 }
 
-bool recognises(const Listing& listing) {
+bool recognises_flyway(const Listing& listing) {
   return std::ranges::any_of(listing.files, [](const SourceFile& file) { return parse(file.name).has_value(); });
 }
 
@@ -125,7 +125,7 @@ Result<Marked> read_one(const Listing& listing, const SourceFile& file, Dialect 
   return marked;
 }
 
-Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
+Result<std::vector<Migration>> read_flyway(const Listing& listing, Dialect dialect) {
   for (const auto& [name, unused] : listing.others) {
     const std::string_view base = base_name(name);
     if (base.ends_with(".java") && base.contains("__")) {
@@ -195,6 +195,6 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
 
 }  // namespace
 
-const Format kFlyway{"flyway", recognises, read};
+const Format kFlyway{"flyway", recognises_flyway, read_flyway};
 
 }  // namespace syzygy

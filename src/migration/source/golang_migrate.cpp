@@ -7,12 +7,12 @@
 namespace syzygy {
 namespace {
 
-constexpr std::string_view kUp = ".up.sql";
-constexpr std::string_view kDown = ".down.sql";
+constexpr std::string_view kUpSuffix = ".up.sql";
+constexpr std::string_view kDownSuffix = ".down.sql";
 
-bool recognises(const Listing& listing) {
+bool recognises_golang_migrate(const Listing& listing) {
   for (const auto& file : listing.files) {
-    if (file.name.ends_with(kUp)) return true;
+    if (file.name.ends_with(kUpSuffix)) return true;
   }
   return false;
 }
@@ -21,18 +21,18 @@ struct ByValue {
   bool operator()(const std::string& a, const std::string& b) const { return compare_ids(a, b) < 0; }
 };
 
-Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
+Result<std::vector<Migration>> read_golang_migrate(const Listing& listing, Dialect dialect) {
   std::map<std::string, Migration, ByValue> found;
   std::map<std::string, Script, ByValue> downs;
   for (const auto& file : listing.files) {
-    const bool up = file.name.ends_with(kUp);
-    if (!up && !file.name.ends_with(kDown)) {
+    const bool up = file.name.ends_with(kUpSuffix);
+    if (!up && !file.name.ends_with(kDownSuffix)) {
       return bad_name(file,
                       "the other files of this directory are golang-migrate's (N_title.up.sql, N_title.down.sql), and "
                       "this one is not; rename it, or move it elsewhere");
     }
-    auto named =
-        numbered_name(std::string_view(file.name).substr(0, file.name.size() - (up ? kUp : kDown).size()), file);
+    auto named = numbered_name(
+        std::string_view(file.name).substr(0, file.name.size() - (up ? kUpSuffix : kDownSuffix).size()), file);
     if (!named) return std::unexpected(named.error());
     auto marked = read_markers(dialect, file.text, file.path.string());
     if (!marked) return std::unexpected(marked.error());
@@ -45,7 +45,7 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
     if (marked->down) {
       return misplaced(
           "-- syzygy:down", marked->down_line,
-          "in this format the way back is the file " + named->number + "_" + named->name + std::string(kDown));
+          "in this format the way back is the file " + named->number + "_" + named->name + std::string(kDownSuffix));
     }
     if (up) {
       Migration migration;
@@ -81,6 +81,6 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
 
 }  // namespace
 
-const Format kGolangMigrate{"golang-migrate", recognises, read};
+const Format kGolangMigrate{"golang-migrate", recognises_golang_migrate, read_golang_migrate};
 
 }  // namespace syzygy

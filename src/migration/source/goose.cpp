@@ -8,7 +8,7 @@ namespace syzygy {
 namespace {
 
 // What stands behind "-- +goose", in small letters and with single spaces; nullopt: the line is no directive.
-std::optional<std::string> directive(std::string_view line) {
+std::optional<std::string> goose_directive(std::string_view line) {
   line = trimmed(line);
   if (!line.starts_with("--")) return std::nullopt;
   line = trimmed(line.substr(2));
@@ -22,16 +22,17 @@ std::optional<std::string> directive(std::string_view line) {
   return words;
 }
 
-bool recognises(const Listing& listing) {
+bool recognises_goose(const Listing& listing) {
   return std::ranges::any_of(listing.files, [](const SourceFile& file) {
     if (!file.text.contains("+goose")) return false;
-    return std::ranges::any_of(lines_of(file.text), [](const Line& line) { return directive(line.text).has_value(); });
+    return std::ranges::any_of(lines_of(file.text),
+                               [](const Line& line) { return goose_directive(line.text).has_value(); });
   });
 }
 
-class Reader {
+class SectionReader {
  public:
-  explicit Reader(const SourceFile& file) : file_(file) {
+  explicit SectionReader(const SourceFile& file) : file_(file) {
     sections_.tool = "goose";
     sections_.down_directive = "-- +goose Down";
   }
@@ -39,7 +40,7 @@ class Reader {
   Result<Sections> read() {
     std::size_t stray = 0;  // the first line of a statement that no section holds
     for (const Line& line : lines_of(file_.text)) {
-      const auto found = directive(line.text);
+      const auto found = goose_directive(line.text);
       if (found) {
         if (auto done = apply(*found, line); !done) return std::unexpected(done.error());
       } else if (up_line_ == 0 && stray == 0 && !trimmed(line.text).empty() && !trimmed(line.text).starts_with("--")) {
@@ -116,7 +117,7 @@ class Reader {
   std::size_t begin_line_ = 0;  // of the StatementBegin that is open
 };
 
-Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
+Result<std::vector<Migration>> read_goose(const Listing& listing, Dialect dialect) {
   for (const auto& [name, unused] : listing.others) {
     if (!name.ends_with(".go") || name.ends_with("_test.go")) continue;
     if (name.front() < '0' || name.front() > '9') continue;
@@ -128,7 +129,7 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
   for (const SourceFile& file : listing.files) {
     auto named = numbered_name(std::string_view(file.name).substr(0, file.name.size() - 4), file);
     if (!named) return std::unexpected(named.error());
-    auto sections = Reader(file).read();
+    auto sections = SectionReader(file).read();
     if (!sections) return std::unexpected(sections.error());
     auto migration = read_sections(file, dialect, *named, *sections);
     if (!migration) return std::unexpected(migration.error());
@@ -139,6 +140,6 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
 
 }  // namespace
 
-const Format kGoose{"goose", recognises, read};
+const Format kGoose{"goose", recognises_goose, read_goose};
 
 }  // namespace syzygy

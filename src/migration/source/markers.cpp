@@ -29,9 +29,9 @@ constexpr std::string_view kKnown =
     "-- syzygy:down, -- syzygy:ignore RULE because REASON, -- syzygy:ignore-file RULE because REASON";
 
 // Reads the markers of one file, from the top; `script_` is the direction that they are in.
-class Reader {
+class MarkerReader {
  public:
-  Reader(Dialect dialect, std::string_view text, std::string_view path, const MarkerOptions& options)
+  MarkerReader(Dialect dialect, std::string_view text, std::string_view path, const MarkerOptions& options)
       : dialect_(dialect), text_(text), path_(path), options_(options), line_(options.first_line) {}
 
   Result<Marked> read() {
@@ -169,7 +169,7 @@ class Reader {
 
 Result<Marked> read_markers(Dialect dialect, std::string_view text, std::string_view path,
                             const MarkerOptions& options) {
-  return Reader(dialect, text, path, options).read();
+  return MarkerReader(dialect, text, path, options).read();
 }
 
 }  // namespace syzygy

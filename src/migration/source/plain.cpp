@@ -10,9 +10,9 @@ namespace {
 constexpr std::string_view kDown = ".down.sql";
 constexpr std::string_view kSql = ".sql";
 
-bool recognises(const Listing&) { return true; }
+bool recognises_plain(const Listing&) { return true; }
 
-Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
+Result<std::vector<Migration>> read_plain(const Listing& listing, Dialect dialect) {
   std::vector<Migration> migrations;
   struct Down {
     const SourceFile* file = nullptr;
@@ -76,6 +76,6 @@ Result<std::vector<Migration>> read(const Listing& listing, Dialect dialect) {
 
 }  // namespace
 
-const Format kPlain{"plain", recognises, read};
+const Format kPlain{"plain", recognises_plain, read_plain};
 
 }  // namespace syzygy

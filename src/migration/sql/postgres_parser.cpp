@@ -135,11 +135,13 @@ Parsed parse_with(Parser parser, std::string_view text, const boost::json::stora
 
 }  // namespace
 
-std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view text, boost::json::storage_ptr memory) {
+std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view text,
+                                                            const boost::json::storage_ptr& memory) {
   return parse_with(parse_here, text, memory);
 }
 
-std::expected<boost::json::value, NotParsed> parse_plpgsql(std::string_view text, boost::json::storage_ptr memory) {
+std::expected<boost::json::value, NotParsed> parse_plpgsql(std::string_view text,
+                                                           const boost::json::storage_ptr& memory) {
   return parse_with(parse_body_here, text, memory);
 }
 

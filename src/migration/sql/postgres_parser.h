@@ -31,11 +31,12 @@ struct NotParsed {
 // The value of "stmt" of the one statement in `text`: {"AlterTableStmt": {...}}. An empty text gives an empty object;
 // several statements are kSyntax. The tree lives in `memory`, which may be a pool that is dropped with it.
 std::expected<boost::json::value, NotParsed> parse_postgres(std::string_view text,
-                                                            boost::json::storage_ptr memory = {});
+                                                            const boost::json::storage_ptr& memory = {});
 
 // The body of DO or CREATE FUNCTION ... LANGUAGE plpgsql, as PL/pgSQL's parser sees it: the list of functions, each
 // with its statements and the SQL in them as text. `text` is the whole statement. kSyntax: it does not understand the
 // body.
-std::expected<boost::json::value, NotParsed> parse_plpgsql(std::string_view text, boost::json::storage_ptr memory = {});
+std::expected<boost::json::value, NotParsed> parse_plpgsql(std::string_view text,
+                                                           const boost::json::storage_ptr& memory = {});
 
 }  // namespace syzygy

@@ -68,7 +68,7 @@ class Tokens {
   std::deque<Lexeme> window_;
 };
 
-Action act(ActionKind kind, ObjectName object = {}, std::string note = {}) {
+Action sqlite_action(ActionKind kind, ObjectName object = {}, std::string note = {}) {
   Action action;
   action.kind = kind;
   action.object = std::move(object);
@@ -76,7 +76,7 @@ Action act(ActionKind kind, ObjectName object = {}, std::string note = {}) {
   return action;
 }
 
-Action unknown() { return act(ActionKind::kUnknown, {}, "is not understood as a statement of SQLite"); }
+Action unknown() { return sqlite_action(ActionKind::kUnknown, {}, "is not understood as a statement of SQLite"); }
 
 Action read_create(Tokens& tokens) {
   const bool temporary = tokens.accept("TEMP") || tokens.accept("TEMPORARY");
@@ -89,7 +89,7 @@ Action read_create(Tokens& tokens) {
                                                      : ObjectKind::kNone;
   if (kind == ObjectKind::kNone) return unknown();
   const bool if_not_exists = tokens.accept_all("IF", "NOT", "EXISTS");
-  Action action = act(ActionKind::kCreate, tokens.object(kind));
+  Action action = sqlite_action(ActionKind::kCreate, tokens.object(kind));
   action.if_exists = if_not_exists;
   action.temporary = temporary;
   if (temporary && action.object.schema.empty()) action.object.schema = "temp";
@@ -109,7 +109,7 @@ Action read_drop(Tokens& tokens) {
                                                      : ObjectKind::kNone;
   if (kind == ObjectKind::kNone) return unknown();
   tokens.accept_all("IF", "EXISTS");
-  return act(ActionKind::kDrop, tokens.object(kind));
+  return sqlite_action(ActionKind::kDrop, tokens.object(kind));
 }
 
 bool starts_column_constraint(const Lexeme& token) {
@@ -122,7 +122,7 @@ bool starts_column_constraint(const Lexeme& token) {
 }
 
 Action read_add_column(Tokens& tokens, ObjectName table) {
-  Action action = act(ActionKind::kAddColumn, std::move(table));
+  Action action = sqlite_action(ActionKind::kAddColumn, std::move(table));
   action.part = tokens.name();
   while (!tokens.at_end() && !starts_column_constraint(tokens.peek())) {
     const Lexeme token = tokens.take();
@@ -158,12 +158,12 @@ Action read_alter(Tokens& tokens) {
   }
   if (tokens.accept("DROP")) {
     tokens.accept("COLUMN");
-    Action action = act(ActionKind::kDropColumn, std::move(table));
+    Action action = sqlite_action(ActionKind::kDropColumn, std::move(table));
     action.part = tokens.name();
     return action;
   }
   if (!tokens.accept("RENAME")) return unknown();
-  Action action = act(ActionKind::kRename, std::move(table));
+  Action action = sqlite_action(ActionKind::kRename, std::move(table));
   if (!tokens.accept("TO")) {
     tokens.accept("COLUMN");
     action.part = tokens.name();
@@ -181,17 +181,17 @@ Action read_data(Tokens& tokens) {
     if (token.kind == LexemeKind::kOpen) ++depth;
     if (token.kind == LexemeKind::kClose) --depth;
     if (depth > 0) continue;
-    if (token.is("SELECT") || token.is("VALUES")) return act(ActionKind::kSelect);
+    if (token.is("SELECT") || token.is("VALUES")) return sqlite_action(ActionKind::kSelect);
     if (token.is("INSERT") || token.is("REPLACE")) {
       while (!tokens.at_end() && !tokens.accept("INTO")) tokens.take();
-      return act(ActionKind::kInsert, tokens.object(ObjectKind::kTable));
+      return sqlite_action(ActionKind::kInsert, tokens.object(ObjectKind::kTable));
     }
     if (token.is("UPDATE")) {
       if (tokens.accept("OR")) tokens.take();
-      return act(ActionKind::kUpdate, tokens.object(ObjectKind::kTable));
+      return sqlite_action(ActionKind::kUpdate, tokens.object(ObjectKind::kTable));
     }
     if (token.is("DELETE") && tokens.accept("FROM")) {
-      return act(ActionKind::kDelete, tokens.object(ObjectKind::kTable));
+      return sqlite_action(ActionKind::kDelete, tokens.object(ObjectKind::kTable));
     }
   }
   return unknown();
@@ -209,10 +209,11 @@ Meaning read_pragma(Tokens& tokens) {
     meaning.in_transaction = InTransaction::kRefused;
     meaning.transaction_note = "PRAGMA " + name;
   }
-  meaning.actions.push_back(sets && name == "writable_schema" ? act(ActionKind::kOpaque, {},
-                                                                    "opens the schema table to be written, and what is "
-                                                                    "written there cannot be told")
-                                                              : act(ActionKind::kSession));
+  meaning.actions.push_back(sets && name == "writable_schema"
+                                ? sqlite_action(ActionKind::kOpaque, {},
+                                                "opens the schema table to be written, and what is "
+                                                "written there cannot be told")
+                                : sqlite_action(ActionKind::kSession));
   return meaning;
 }
 
@@ -228,7 +229,7 @@ Meaning read_sqlite(std::string_view statement) {
   const auto refused = [&](ActionKind kind, const char* what) {
     meaning.in_transaction = InTransaction::kRefused;
     meaning.transaction_note = what;
-    return means(act(kind));
+    return means(sqlite_action(kind));
   };
   if (tokens.accept("CREATE")) return means(read_create(tokens));
   if (tokens.accept("DROP")) return means(read_drop(tokens));
@@ -236,22 +237,23 @@ Meaning read_sqlite(std::string_view statement) {
   if (tokens.accept("PRAGMA")) return read_pragma(tokens);
   if (tokens.accept("BEGIN")) {
     meaning.plain_wrapper = true;  // DEFERRED, IMMEDIATE and EXCLUSIVE only say when to lock; ours locks at once
-    return means(act(ActionKind::kBegin, {}, "BEGIN"));
+    return means(sqlite_action(ActionKind::kBegin, {}, "BEGIN"));
   }
   if (tokens.accept("COMMIT") || tokens.accept("END")) {
     meaning.plain_wrapper = true;
-    return means(act(ActionKind::kCommit, {}, "COMMIT"));
+    return means(sqlite_action(ActionKind::kCommit, {}, "COMMIT"));
   }
   if (tokens.accept("ROLLBACK")) {
     tokens.accept("TRANSACTION");
-    return means(tokens.accept("TO") ? act(ActionKind::kSavepoint) : act(ActionKind::kRollback, {}, "ROLLBACK"));
+    return means(tokens.accept("TO") ? sqlite_action(ActionKind::kSavepoint)
+                                     : sqlite_action(ActionKind::kRollback, {}, "ROLLBACK"));
   }
-  if (tokens.accept("SAVEPOINT") || tokens.accept("RELEASE")) return means(act(ActionKind::kSavepoint));
+  if (tokens.accept("SAVEPOINT") || tokens.accept("RELEASE")) return means(sqlite_action(ActionKind::kSavepoint));
   if (tokens.accept("VACUUM")) return refused(ActionKind::kMaintenance, "VACUUM");
   if (tokens.accept("DETACH")) return refused(ActionKind::kSession, "DETACH");
-  if (tokens.accept("ATTACH") || tokens.accept("EXPLAIN")) return means(act(ActionKind::kSession));
-  if (tokens.accept("ANALYZE")) return means(act(ActionKind::kMaintenance));
-  if (tokens.accept("REINDEX")) return means(act(ActionKind::kReindex));
+  if (tokens.accept("ATTACH") || tokens.accept("EXPLAIN")) return means(sqlite_action(ActionKind::kSession));
+  if (tokens.accept("ANALYZE")) return means(sqlite_action(ActionKind::kMaintenance));
+  if (tokens.accept("REINDEX")) return means(sqlite_action(ActionKind::kReindex));
   return means(read_data(tokens));
 }
 

@@ -36,9 +36,9 @@ class PlaceCounter {
 };
 
 // Knows, from the tokens of one statement so far, whether a semicolon ends it.
-class Body {
+class StatementBody {
  public:
-  explicit Body(Dialect dialect) : dialect_(dialect) {}
+  explicit StatementBody(Dialect dialect) : dialect_(dialect) {}
 
   void add(const Lexeme& token) {
     if (words_ < kHead) read_head(token);
@@ -170,7 +170,7 @@ Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_vie
   std::optional<Statement> open;  // the statement that is being read; its text is set when it ends
   std::vector<Comment> comments;  // since the last statement ended
   std::size_t end = 0;            // of the open statement's last token
-  Body body(dialect);
+  StatementBody body(dialect);
 
   const auto close = [&] {
     open->text = text.substr(open->offset, end - open->offset);
@@ -178,7 +178,7 @@ Result<std::vector<Statement>> split_statements(Dialect dialect, std::string_vie
     comments.clear();
     statements.push_back(std::move(*open));
     open.reset();
-    body = Body(dialect);
+    body = StatementBody(dialect);
   };
 
   while (auto token = lexer.next()) {

@@ -97,7 +97,7 @@ Result<std::string> GuardedTarget::rebind(std::string_view who, std::string_view
     if (!fence->has_value()) {
       return std::unexpected(SqlError{SqlError::Kind::kRefused, "the fence row is missing", "", 0});
     }
-    const std::string stood = (*fence)->target;
+    std::string stood = (*fence)->target;
     auto written = ledger_.write_target(options_.target);
     if (written) {
       written = ledger_.write_audit({"rebind", StepId{},

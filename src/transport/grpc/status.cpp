@@ -10,7 +10,7 @@ namespace {
 // A message goes out percent-encoded (up to 3 bytes each) and again in base64: 1,000 bytes become at most 4,400.
 constexpr std::size_t kMessageBytesMax = 1'000;
 constexpr std::size_t kMetadataValueBytesMax = 400;
-constexpr std::size_t kMetadataBytesMax = 1'500;
+constexpr std::size_t kErrorMetadataBytesMax = 1'500;
 
 grpc::StatusCode to_grpc(ErrorCode code) {
   switch (code) {
@@ -77,7 +77,7 @@ grpc::Status to_status(const Error& error) {
   for (const auto& [key, value] : error.metadata) {
     std::string shown = cut(value, kMetadataValueBytesMax);
     used += key.size() + shown.size();
-    if (used > kMetadataBytesMax) break;
+    if (used > kErrorMetadataBytesMax) break;
     (*info.mutable_metadata())[key] = std::move(shown);
   }
   add_detail(status, "ErrorInfo", info);

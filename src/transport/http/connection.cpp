@@ -24,13 +24,9 @@ constexpr std::string_view kDone = "0\r\n\r\n";
 
 Bytes share(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
 
-Problem simple(int status, std::string reason, std::string detail) {
-  return {status, std::move(reason), std::move(detail), {}, {}, {}};
-}
-
 Problem shutting_down() {
-  Problem problem = simple(503, "SHUTTING_DOWN",
-                           "This daemon is shutting down. Ask again: another one, or its successor, will answer.");
+  Problem problem = plain_problem(
+      503, "SHUTTING_DOWN", "This daemon is shutting down. Ask again: another one, or its successor, will answer.");
   problem.retry_after = Duration{1'000};
   return problem;
 }
@@ -133,7 +129,7 @@ void Connection::on_readable() {
     if (!tls_->ready()) up(loop_.common().counters.handshakes_failed);
     if (state == TlsSession::State::kPlainHttp) {
       tls_.reset();  // it hears nothing but plain HTTP
-      refuse(simple(400, "TLS_REQUIRED", "This port speaks TLS, and plain HTTP came. Use https://."), true);
+      refuse(plain_problem(400, "TLS_REQUIRED", "This port speaks TLS, and plain HTTP came. Use https://."), true);
       return;
     }
     flush();  // the alert
@@ -194,7 +190,7 @@ std::string_view Connection::read_requests(std::string_view bytes) {
       up(in_flight, held - body_counted_);
       body_counted_ = held;
       if (in_flight.load(std::memory_order_relaxed) > kBodyBytesInFlightMax) {
-        Problem problem = simple(
+        Problem problem = plain_problem(
             503, "BODIES_LIMIT",
             fmt::format("Requests with more than {} bytes of body are being received already.", kBodyBytesInFlightMax));
         problem.retry_after = Duration{1'000};
@@ -225,7 +221,7 @@ bool Connection::on_head() {
   http_1_0_ = head.http_1_0;
   keep_alive_ = head.keep_alive;
   if (head.hosts > 1 || (head.hosts == 0 && !head.http_1_0)) {
-    refuse(simple(400, "HOST_MISSING", "A request of HTTP/1.1 names its host exactly once."), true);
+    refuse(plain_problem(400, "HOST_MISSING", "A request of HTTP/1.1 names its host exactly once."), true);
     return false;
   }
   if (const auto problem = refuse_origin(head.hosts == 0 ? "localhost" : head.host, head.origin, common.guarded,
@@ -248,26 +244,26 @@ bool Connection::on_head() {
     return false;
   }
   if (!matched->route->open && !common.bearer.accepts(head.authorization)) {
-    refuse(
-        simple(401, head.authorization.empty() ? "TOKEN_MISSING" : "TOKEN_WRONG",
+    refuse(plain_problem(
+               401, head.authorization.empty() ? "TOKEN_MISSING" : "TOKEN_WRONG",
                head.authorization.empty()
                    ? "This daemon asks for a token. Send it as \"Authorization: Bearer TOKEN\"."
                    : "The token in the Authorization field is not this daemon's. Send \"Authorization: Bearer TOKEN\" "
                      "with the configured one."),
-        head.has_body);
+           head.has_body);
     return false;
   }
   if (!head.content_encoding.empty() && head.content_encoding != "identity") {
-    refuse(simple(415, "CONTENT_ENCODING_UNSUPPORTED", "Bodies are read as they are: send no Content-Encoding."),
+    refuse(plain_problem(415, "CONTENT_ENCODING_UNSUPPORTED", "Bodies are read as they are: send no Content-Encoding."),
            head.has_body);
     return false;
   }
   // A page of another site can send a form or plain text here without asking, but not JSON.
   if (matched->route->method == "POST" && !head.content_type.empty() && !is_json(head.content_type)) {
-    refuse(simple(415, "CONTENT_TYPE_UNSUPPORTED",
-                  fmt::format("The body must be JSON, and its Content-Type says \"{}\". Send "
-                              "\"Content-Type: application/json\".",
-                              printable(head.content_type, 100))),
+    refuse(plain_problem(415, "CONTENT_TYPE_UNSUPPORTED",
+                         fmt::format("The body must be JSON, and its Content-Type says \"{}\". Send "
+                                     "\"Content-Type: application/json\".",
+                                     printable(head.content_type, 100))),
            head.has_body);
     return false;
   }
@@ -592,10 +588,11 @@ void Connection::on_deadline(TimePoint now) {
       return;
     case Phase::kHead:
     case Phase::kBody:
-      refuse(simple(408, "REQUEST_TIMEOUT",
-                    fmt::format("The request did not arrive whole within {} ms.",
-                                (phase_ == Phase::kHead ? options.header_timeout : options.body_timeout).count())),
-             true);
+      refuse(
+          plain_problem(408, "REQUEST_TIMEOUT",
+                        fmt::format("The request did not arrive whole within {} ms.",
+                                    (phase_ == Phase::kHead ? options.header_timeout : options.body_timeout).count())),
+          true);
       return;
     case Phase::kAnswering:  // has none: the service answers in its own time
       return;

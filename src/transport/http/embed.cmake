@@ -6,7 +6,6 @@ foreach(pair IN LISTS FILES)
   file(READ "${CMAKE_MATCH_2}" bytes HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "'\\\\x\\1'," bytes "${bytes}")
   string(APPEND text "static constexpr char ${name}_bytes[] = {${bytes}};\n"
-                     "extern const std::string_view ${name};\n"
                      "const std::string_view ${name}(${name}_bytes, sizeof ${name}_bytes);\n")
 endforeach()
 string(APPEND text "}  // namespace syzygy::http::assets\n")

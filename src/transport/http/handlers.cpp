@@ -159,7 +159,8 @@ struct Handlers::Impl {
       if (!wait) return ticket.respond(answer_error(wait.error()));
       command->wait = *wait;
     }
-    waiting(ticket, command->wait, [this, ticket, command = *std::move(command), caller = request.caller]() mutable {
+    const Duration wait = command->wait;
+    waiting(ticket, wait, [this, ticket, command = *std::move(command), caller = request.caller]() mutable {
       return service.barrier(caller, command.name, std::move(command.command), command.wait,
                              [ticket, name = command.name](Result<engine::BarrierAnswer> answer) {
                                ticket.then([answer = std::move(answer), name](Connection& connection) {

@@ -10,13 +10,7 @@ namespace syzygy::http {
 
 namespace beast = boost::beast;
 
-namespace {
-
-Problem simple(int status, std::string reason, std::string detail) {
-  return {status, std::move(reason), std::move(detail), {}, {}, {}};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 class Parser::Impl final : public beast::http::basic_parser<true> {
  public:
@@ -115,26 +109,27 @@ class Parser::Impl final : public beast::http::basic_parser<true> {
   void explain(const beast::error_code& failure, std::string_view bytes) {
     using Problem = beast::http::error;
     if (!told_ && bytes.starts_with("PRI * HTTP/2.0")) {
-      problem_ =
-          simple(505, "HTTP_VERSION_UNSUPPORTED",
-                 "This port speaks HTTP/1.1. gRPC has a port of its own (7411 where nothing else is configured).");
+      problem_ = plain_problem(
+          505, "HTTP_VERSION_UNSUPPORTED",
+          "This port speaks HTTP/1.1. gRPC has a port of its own (7411 where nothing else is configured).");
     } else if (!told_ && bytes.starts_with("\x16\x03")) {
-      problem_ =
-          simple(400, "REQUEST_MALFORMED", "This port speaks plain HTTP, and a TLS handshake came. Use http://.");
+      problem_ = plain_problem(400, "REQUEST_MALFORMED",
+                               "This port speaks plain HTTP, and a TLS handshake came. Use http://.");
     } else if (failure == Problem::bad_version) {
-      problem_ = simple(505, "HTTP_VERSION_UNSUPPORTED",
-                        "The request line names no version of HTTP that is spoken here: "
-                        "HTTP/1.1, HTTP/1.0.");
+      problem_ = plain_problem(505, "HTTP_VERSION_UNSUPPORTED",
+                               "The request line names no version of HTTP that is spoken here: "
+                               "HTTP/1.1, HTTP/1.0.");
     } else if (failure == Problem::header_limit) {
-      problem_ = simple(431, "HEADER_TOO_LARGE",
+      problem_ =
+          plain_problem(431, "HEADER_TOO_LARGE",
                         fmt::format("The header is larger than {} bytes, the limit here. Send fewer or shorter fields.",
                                     kHeaderBytesMax));
     } else if (failure == Problem::body_limit) {
-      problem_ = simple(413, "BODY_TOO_LARGE",
-                        fmt::format("The body is larger than {} bytes, the limit of one request.", body_max_));
+      problem_ = plain_problem(413, "BODY_TOO_LARGE",
+                               fmt::format("The body is larger than {} bytes, the limit of one request.", body_max_));
     } else {
-      problem_ =
-          simple(400, "REQUEST_MALFORMED", fmt::format("This is not well-formed HTTP/1.1: {}.", failure.message()));
+      problem_ = plain_problem(400, "REQUEST_MALFORMED",
+                               fmt::format("This is not well-formed HTTP/1.1: {}.", failure.message()));
     }
   }
 

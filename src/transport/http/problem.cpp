@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/name.h"
 
 namespace syzygy::http {
@@ -46,6 +48,10 @@ std::size_t sequence_at(std::string_view text) {
 }
 
 }  // namespace
+
+Problem plain_problem(int status, std::string reason, std::string detail) {
+  return {status, std::move(reason), std::move(detail), {}, {}, {}};
+}
 
 Problem to_problem(const Error& error) {
   return {status_of(error.code), error.reason, error.message, error.metadata, error.retry_after, {}};

@@ -24,6 +24,8 @@ struct Problem {
   friend bool operator==(const Problem&, const Problem&) = default;
 };
 
+// One that says nothing beyond its reason and its sentence.
+Problem plain_problem(int status, std::string reason, std::string detail);
 // The canonical codes as HTTP's: a refusal that depends on the present state (FAILED_PRECONDITION, ABORTED) is 409.
 Problem to_problem(const Error& error);
 std::string to_json(const Problem& problem);
