@@ -112,13 +112,13 @@ Result<RedisEndpoint> endpoint_of(std::string_view text, std::uint16_t default_p
 struct Option {
   std::string_view name;
   std::string_view values;  // for the message
-  bool (*set)(RedisUrl& url, std::string value);
+  bool (*set)(RedisUrl& url, const std::string& value);
 };
 
 template <std::string RedisUrl::* kMember>
-bool set_text(RedisUrl& url, std::string value) {
+bool set_text(RedisUrl& url, const std::string& value) {
   if (value.empty()) return false;
-  url.*kMember = std::move(value);
+  url.*kMember = value;
   return true;
 }
 
@@ -141,24 +141,24 @@ constexpr Option kOptions[] = {
     {"key", "a file with a private key in PEM", set_text<&RedisUrl::key_file>},
     {"master", "the name that the sentinels know", set_text<&RedisUrl::master>},
     {"password-file", "a file whose first line is the password",
-     [](RedisUrl& url, std::string value) {
-       url.login.password_file = std::move(value);
+     [](RedisUrl& url, const std::string& value) {
+       url.login.password_file = value;
        return !url.login.password_file.empty();
      }},
     {"prefix", "1 to 100 letters, digits and . - _ : /",
-     [](RedisUrl& url, std::string value) {
+     [](RedisUrl& url, const std::string& value) {
        const bool good = is_prefix(value);
-       url.prefix = std::move(value);
+       url.prefix = value;
        return good;
      }},
     {"sentinel-password-file", "a file whose first line is the sentinels' password",
-     [](RedisUrl& url, std::string value) {
-       url.sentinel_login.password_file = std::move(value);
+     [](RedisUrl& url, const std::string& value) {
+       url.sentinel_login.password_file = value;
        return !url.sentinel_login.password_file.empty();
      }},
     {"sentinel-user", "a user of the sentinels",
-     [](RedisUrl& url, std::string value) {
-       url.sentinel_login.user = std::move(value);
+     [](RedisUrl& url, const std::string& value) {
+       url.sentinel_login.user = value;
        return !url.sentinel_login.user.empty();
      }},
     {"timeout", "50ms to 60s",

@@ -118,9 +118,9 @@ bool is_setting(Dialect dialect, std::string_view statement) {
   return word && word->is("SET");
 }
 
-std::string described(const Action& action) { return "column " + action.part + " of " + describe(action.object); }
-
 }  // namespace
+
+std::string described(const Action& action) { return "column " + action.part + " of " + describe(action.object); }
 
 std::unexpected<Error> Rewriter::refuse(std::string reason, const std::string& why,
                                         std::map<std::string, std::string> metadata) const {

@@ -36,6 +36,9 @@ struct Piece {
   std::size_t round = 0;
 };
 
+// "column NAME of OBJECT", as the messages call what an action is about.
+std::string described(const Action& action);
+
 class Rewriter {
  public:
   // All by reference: `schema` and `created` as they stand before the statement that is asked about.

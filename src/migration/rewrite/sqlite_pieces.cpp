@@ -9,8 +9,6 @@
 namespace syzygy {
 namespace {
 
-std::string described(const Action& action) { return "column " + action.part + " of " + describe(action.object); }
-
 // A number, a text, a truth value: what ALTER TABLE ADD COLUMN takes as a default of a table with rows.
 bool is_literal(std::string_view expression) {
   Lexer lexer(Dialect::kSqlite, expression);
