@@ -679,7 +679,7 @@ TEST_F(SessionTest, ItsDeadlineStrikesWhileItJoinsAgain) {
     ScriptedDaemon alone;
     auto mine = options();
     mine.timeout = milliseconds(2'000);
-    auto client = quick({alone.endpoint()});
+    auto client = quick_client({alone.endpoint()});
     client.attempt_timeout = milliseconds(200);
     Session session(client_of(client), mine);
     await<Changed>(session);
