@@ -307,8 +307,9 @@ TEST_F(DaemonTest, ThreePartiesOneApplies) {
 TEST_F(DaemonTest, ADaemonKilledAtAnyMomentChangesNothing) {
   for (const std::string moment : {"changed", "elected", "applying", "applied"}) {
     SCOPED_TRACE(moment);
-    {
+    {  // a database of its own, as its target is
       const std::lock_guard lock(database.mutex);
+      database.row = Token{};
       database.outcome_of.clear();
       database.applied = 0;
     }
