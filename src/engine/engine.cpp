@@ -151,6 +151,7 @@ Result<void> EngineOfLanes::start() {
         outcome = std::unexpected(page.error());
         break;
       }
+      if (store_.shared()) lanes_.front()->put(Listing{*page});  // it is the one that polls
       for (const Listed& listed : *page) route_moved(Moved{listed.key, std::nullopt});
       if (page->size() < kScanPage) break;
       after = page->back().key;

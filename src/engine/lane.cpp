@@ -21,6 +21,8 @@ constexpr Duration kRefusalHolds{10'000};
 // A wake-up that changed nothing is not asked for again at once.
 constexpr Duration kIdleWake{100};
 
+std::string commit_of(const Listed& listed) { return listed.version.epoch + listed.version.commit; }
+
 // "engine.before_commit" and, for what this commit means, "engine.before_commit.ELECTED".
 void pass_kill_points([[maybe_unused]] const char* moment, [[maybe_unused]] const std::vector<Slot*>& slots) {
 #ifdef SYZYGY_KILL_POINTS
@@ -313,6 +315,10 @@ void Lane::take(Moved& item) {
   const bool known =
       found != slots_.end() && found->second->loaded() && item.version && found->second->version() == item.version;
   if (!known) moved_.push_back(std::move(item));
+}
+void Lane::take(Listing& item) {
+  // A poll that came first has seen what is newer.
+  for (const Listed& listed : item.page) polled_.try_emplace(listed.key, commit_of(listed));
 }
 void Lane::take(Recovered& item) { recovered_.push_back(std::move(item.done)); }
 void Lane::take(Stop&) { stopping_ = true; }
@@ -671,7 +677,6 @@ void Lane::end_all_waits() {
 void Lane::poll() {
   if (!route_ || PLANTED_IN_ENGINE(poll_forgotten)) return;
   if (poll_at_ && steady_now_ < *poll_at_) return;
-  const bool first = !poll_at_;
   poll_at_ = steady_now_ + options_.poll;
   std::string after;
   for (;;) {
@@ -682,10 +687,10 @@ void Lane::poll() {
     }
     for (const Listed& listed : *page) {
       std::string& known = polled_[listed.key];
-      const std::string at = listed.version.epoch + listed.version.commit;
+      std::string at = commit_of(listed);
       if (known == at) continue;
-      known = at;
-      if (!first) route_(Moved{listed.key, listed.version});
+      known = std::move(at);
+      route_(Moved{listed.key, listed.version});
     }
     if (page->size() < kScanPage) break;
     after = page->back().key;

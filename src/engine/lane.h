@@ -72,6 +72,10 @@ struct Moved {
   std::string key;
   std::optional<Version> version;
 };
+// What the store held before anything of it was loaded: where it moves after that, the poll sees it.
+struct Listing {
+  std::vector<Listed> page;
+};
 // Everything that was put before has been looked at. The answer is the store's error if something could not be.
 struct Recovered {
   std::shared_ptr<std::promise<Result<void>>> done;
@@ -79,7 +83,7 @@ struct Recovered {
 struct Stop {};
 
 using Item = std::variant<ToTarget, ToBarrier, ReadTarget, WaitForTarget, WatchTarget, Unwatch, CancelWait, Moved,
-                          Recovered, Stop>;
+                          Listing, Recovered, Stop>;
 
 // Those who watch all targets; shared by the lanes.
 class Audience {
@@ -157,6 +161,7 @@ class Lane final : public LaneSide {
   void take(Unwatch& item);
   void take(CancelWait& item);
   void take(Moved& item);
+  void take(Listing& item);
   void take(Recovered& item);
   void take(Stop& item);
   void touch(Slot& slot);
