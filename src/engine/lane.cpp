@@ -355,7 +355,11 @@ bool Lane::store_is_up() {
   now_ = PLANTED_IN_ENGINE(own_clock) ? system_now() : *now;
   now_at_ = steady_now_;
   suspect();
-  if (clock_.stepped(now_, time_.boot())) grace_due_ = true;
+  if (clock_.stepped(Duration{now_.ms}, time_.boot())) grace_due_ = true;
+  // Of a suspend the clock of the store and that of boot show nothing: both went on while nobody could be heard. Looked
+  // at after now_ was read, so that no suspend lies between: what comes later is not in now_.
+  const Duration awake = std::chrono::duration_cast<Duration>(time_.steady().time_since_epoch());
+  if (sleep_.stepped(time_.boot(), awake)) grace_due_ = true;
   if (down_since_) {
     // The clock alone is no proof: only a read is.
     if (const auto probe = store_.load(std::string(kTargetPrefix)); !probe) {

@@ -230,7 +230,8 @@ class Lane final : public LaneSide {
   Instant now_;
   Steady now_at_{};  // when the store said so
   Steady steady_now_{};
-  ClockWatch clock_;
+  ClockWatch clock_;  // the store's against boot's, which counts suspend
+  ClockWatch sleep_;  // boot's against the steady one, which does not
   std::uint64_t graces_ = 0;
   bool grace_due_ = false;
   bool recovering_ = true;            // until the first Recovered

@@ -1,4 +1,5 @@
 // A store in trouble, and time that jumps: what is refused, what stays open, what goes on by itself.
+#include <algorithm>
 #include <array>
 
 #include "engine/clock_watch.h"
@@ -139,13 +140,13 @@ TEST(EngineTrouble, ADaemonWhoseStoreIsReadOnlyIsNotReadyBeforeItWroteAnything) 
 
 TEST(ClockWatch, ToleratesDriftAndNoticesSteps) {
   ClockWatch watch;
-  EXPECT_FALSE(watch.stepped(Instant{1'000'000}, 10s));
-  EXPECT_FALSE(watch.stepped(Instant{1'005'000}, 15s));
-  EXPECT_FALSE(watch.stepped(Instant{1'005'900}, 15s)) << "within the tolerance";
-  EXPECT_FALSE(watch.stepped(Instant{1'006'800}, 15s)) << "drift adds up without ever being a step";
-  EXPECT_TRUE(watch.stepped(Instant{1'010'000}, 15s));
-  EXPECT_FALSE(watch.stepped(Instant{1'011'000}, 16s)) << "one step is told once";
-  EXPECT_TRUE(watch.stepped(Instant{1'000'000}, 16s));
+  EXPECT_FALSE(watch.stepped(1'000'000ms, 10s));
+  EXPECT_FALSE(watch.stepped(1'005'000ms, 15s));
+  EXPECT_FALSE(watch.stepped(1'005'900ms, 15s)) << "within the tolerance";
+  EXPECT_FALSE(watch.stepped(1'006'800ms, 15s)) << "drift adds up without ever being a step";
+  EXPECT_TRUE(watch.stepped(1'010'000ms, 15s));
+  EXPECT_FALSE(watch.stepped(1'011'000ms, 16s)) << "one step is told once";
+  EXPECT_TRUE(watch.stepped(1'000'000ms, 16s));
 }
 
 TEST(EngineTrouble, AFullDiskIsSaidAndNothingIsLost) {
@@ -296,6 +297,43 @@ TEST(EngineTrouble, AnOutageLongerThanALeaseDoesNotCostIt) {
   ASSERT_TRUE(ask(*engine, "orders", round::Renew{IncarnationId{"e1"}, Token{}}).has_value());
   const auto events = engine->events(TargetName{"orders"}, Revision{}, 100);
   for (const round::Event& event : *events) EXPECT_NE(event.kind, round::EventKind::kPartyLapsed);
+}
+
+// The machine slept for longer than a lease, and the store's clock went on with that of boot: no step was seen, and who
+// could not be heard meanwhile lost his place at once.
+TEST(EngineTrouble, AMachineThatSleptGivesGraceOnce) {
+  HandClock clock;
+  MemoryStore memory(clock.of_store());
+  auto engine = make_stepped_engine(memory, quick_options(), clock);
+  ASSERT_TRUE(engine->start().has_value());
+  round::Join join = join_of("orders", "eu", "e1", 2);
+  join.lease = 2s;
+  engine->submit(TargetName{"orders"}, join, [](const auto&) {});
+  engine->turn();
+  const auto count = [&](round::EventKind kind) {
+    const auto events = engine->events(TargetName{"orders"}, Revision{}, 100);
+    return std::ranges::count(*events, kind, &round::Event::kind);
+  };
+  const auto goes_on_for = [&](Duration time) {
+    for (const Duration until = clock.awake + time; clock.awake < until; clock.awake += quick_options().poll) {
+      engine->turn();
+    }
+  };
+  ASSERT_EQ(count(round::EventKind::kPartyJoined), 1);
+
+  clock.asleep += 60s;
+  goes_on_for(1s);
+  EXPECT_EQ(count(round::EventKind::kGraceGiven), 1);
+  EXPECT_EQ(count(round::EventKind::kPartyLapsed), 0);
+  const auto renewed = inbox<TargetResult>();
+  engine->submit(TargetName{"orders"}, round::Renew{IncarnationId{"e1"}, Token{}},
+                 [renewed](TargetResult r) { renewed->put(std::move(r)); });
+  goes_on_for(1s);
+  ASSERT_EQ(renewed->now().size(), 1u);
+  EXPECT_EQ(renewed->now().front().value().state->record.rounds.front().members.front().standing, Standing::kLive);
+
+  goes_on_for(5s);  // silent, and awake
+  EXPECT_EQ(count(round::EventKind::kPartyLapsed), 1);
 }
 
 // A refusal changes nothing, so no commit holds it against the store.
