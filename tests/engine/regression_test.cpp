@@ -88,10 +88,10 @@ Options short_leases() {
   return options;
 }
 
-struct World {
+struct RestoredWorld {
   TimeMachine store;
   std::unique_ptr<Engine> engine = make_engine(store, short_leases());
-  World() { EXPECT_TRUE(engine->start().has_value()); }
+  RestoredWorld() { EXPECT_TRUE(engine->start().has_value()); }
 
   const round::Record& record() {
     const auto state = get(*engine, "orders");
@@ -127,7 +127,7 @@ struct World {
 };
 
 TEST(Regression, AnEmptiedStoreIsToldOfTheRoundThatRan) {
-  World world;
+  RestoredWorld world;
   world.begin_run(true);
   const std::string life = world.record().epoch;
   auto updates = inbox<Update>();
@@ -149,7 +149,7 @@ TEST(Regression, AnEmptiedStoreIsToldOfTheRoundThatRan) {
 }
 
 TEST(Regression, ARunWithoutAFenceEndsIndeterminate) {
-  World world;
+  RestoredWorld world;
   world.begin_run(false);
   world.store.flush();
   ASSERT_TRUE(world.becomes(State::kRecovering));
@@ -157,7 +157,7 @@ TEST(Regression, ARunWithoutAFenceEndsIndeterminate) {
 }
 
 TEST(Regression, ASuccessThatWasToldIsToldAgain) {
-  World world;
+  RestoredWorld world;
   world.begin_run(false);
   const auto copy = world.store.backup();
   EXPECT_EQ(world.report_success()->state->record.rounds.front().state, State::kSucceeded);
@@ -168,7 +168,7 @@ TEST(Regression, ASuccessThatWasToldIsToldAgain) {
 }
 
 TEST(Regression, NobodyIsElectedWhileAnotherServerIsSuspected) {
-  World world;
+  RestoredWorld world;
   round::Join first = join_of("orders", "eu", "e1", 2);
   ask(*world.engine, "orders", first);
   world.store.fail_over();
