@@ -13,6 +13,10 @@ add_library(syzygy_options INTERFACE)
 # clang's -Wshadow lets a constructor's parameter bear its member's name, g++ calls that =local.
 target_compile_options(syzygy_options INTERFACE -Wall -Wextra -Wpedantic
   $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow> -Wnon-virtual-dtor -Wconversion -Wno-sign-conversion -Werror)
+if(CMAKE_UNITY_BUILD AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # A class that stands behind a header keeps helpers of its own file; in a unity build that file looks like a header.
+  target_compile_options(syzygy_options INTERFACE -Wno-subobject-linkage)
+endif()
 target_include_directories(syzygy_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
 if(SYZYGY_KILL_POINTS)
   target_compile_definitions(syzygy_options INTERFACE SYZYGY_KILL_POINTS=1)

@@ -218,7 +218,7 @@ std::string read_stage_group(const std::string& name, const toml::node& node, St
     } else if (key == "override" || key == "fallback") {
       const auto stage = stage_of(value);
       if (!stage) return where + " " + key + " in syzygy.toml must be \"pre_deploy\" or \"post_deploy\"";
-      (key == "override" ? group.override_all : group.fallback_all) = *stage;
+      (key == "override" ? group.override_all : group.fallback_all) = stage;
     } else {
       return where + " " + key + " in syzygy.toml is not known; there are files, fallback, override";
     }
@@ -252,7 +252,7 @@ std::string read_stages(const toml::table& file, StageRules& rules) {
         const auto stage = stage_of(text);
         if (!stage) return wrong(key + "." + std::string(id.str()));
         if (id.str() == "*") {
-          (key == "override" ? rules.override_all : rules.fallback_all) = *stage;
+          (key == "override" ? rules.override_all : rules.fallback_all) = stage;
         } else {
           (key == "override" ? rules.overrides : rules.fallbacks)[std::string(id.str())] = *stage;
         }

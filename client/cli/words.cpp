@@ -138,7 +138,7 @@ std::string round_line(const v1::Target& target, const v1::Round& round) {
 
 std::string event_line(const v1::Event& event, const v1::Target&) {
   const std::string party = safe(event.party());
-  const std::string text = safe(event.text());
+  std::string text = safe(event.text());
   const auto because = [&] { return text.empty() ? std::string() : " (" + text + ")"; };
   switch (event.kind()) {
     case v1::EVENT_KIND_PARTY_JOINED:

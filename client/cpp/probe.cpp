@@ -302,7 +302,7 @@ class TlsHello {
 };
 
 std::string sentence(const Endpoint& endpoint, const ClientOptions& options, Answer answer, const std::string& detail) {
-  const std::string at = endpoint.text() + ": ";
+  std::string at = endpoint.text() + ": ";
   const std::string name = options.server_name.empty() ? endpoint.host : options.server_name;
   switch (answer) {
     case Answer::kHttp2:

@@ -95,7 +95,7 @@ class Session::Impl {
   std::optional<Happening> read_and_prepare();
   BootTime join_until() const;
   std::optional<Happening> go_on_joining();
-  std::optional<Happening> joined(v1::JoinResponse response, BootTime sent_at);
+  std::optional<Happening> joined(const v1::JoinResponse& response, BootTime sent_at);
   std::optional<Happening> join_failed(Failed why);
   std::optional<Happening> decide();
   std::optional<Happening> follow(const View& view, const moves::Wait&);
@@ -429,7 +429,7 @@ std::optional<Happening> Session::Impl::join_failed(Failed why) {
   return std::nullopt;
 }
 
-std::optional<Happening> Session::Impl::joined(v1::JoinResponse response, BootTime sent_at) {
+std::optional<Happening> Session::Impl::joined(const v1::JoinResponse& response, BootTime sent_at) {
   const RoundId round(response.round_id());
   const bool waits = response.verdict() == v1::VERDICT_WAIT || response.verdict() == v1::VERDICT_SETTLE;
   {
