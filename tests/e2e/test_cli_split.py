@@ -191,10 +191,8 @@ class SplitCase(CliTest):
         done = site.alone(*arguments)
         self.assertEqual(done.code, 0, done.err + self.texts(site))
 
-
-class SplitTest(SplitCase):
-    def row(self, row: Row) -> None:
-        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+    def prove(self, site: Site, row: Row) -> None:
+        """Splits `row.change` above what the site holds, and runs old and new code beside both halves and the way back."""
         self.applies(site)
         site.write(m0002_change=row.change + (f"\n-- syzygy:down\n{row.back}" if row.back else ""))
         done = self.split(site, *row.arguments)
@@ -215,6 +213,13 @@ class SplitTest(SplitCase):
         if row.back:
             self.applies(site, "--revert-to", "0001")
             self.run_all(site, "old code after the way back", row.old[:2])
+
+
+class SplitTest(SplitCase):
+    def row(self, row: Row) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+        self.prove(site, row)
+        if row.back:
             self.assertEqual(self.value(site, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"), "0")
 
     def test_a_split_migration_has_nothing_left_to_split(self) -> None:
@@ -537,25 +542,7 @@ class SqliteTest(SplitCase):
         return super().split(site, "--dialect", "sqlite", *arguments, name=name)
 
     def row(self, row: Row) -> None:
-        site = self.site(m0001_base="-- syzygy:stage pre_deploy\n" + SQLITE_BASE)
-        self.applies(site)
-        site.write(m0002_change=row.change + (f"\n-- syzygy:down\n{row.back}" if row.back else ""))
-        done = self.split(site, *row.arguments)
-        self.assertEqual(done.code, 0, done.err)
-        stages = [self.text(site, name) for name in halves(site)[1:]]
-        counts = (sum("-- syzygy:stage pre_deploy" in text for text in stages), sum("-- syzygy:stage post_deploy" in text for text in stages))
-        self.assertEqual(counts, (row.pre, row.post), self.texts(site))
-        self.applies(site, "--pre-deploy")
-        self.run_all(site, "old code between the halves", row.old)
-        self.run_all(site, "new code between the halves", row.new)
-        self.run_all(site, "old code beside the new one", row.old)
-        self.applies(site)
-        self.run_all(site, "new code after both", row.new)
-        for query, wanted in row.after.items():
-            self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
-        if row.back:
-            self.applies(site, "--revert-to", "0001")
-            self.run_all(site, "old code after the way back", row.old[:2])
+        self.prove(self.site(m0001_base="-- syzygy:stage pre_deploy\n" + SQLITE_BASE), row)
 
     def test_what_needs_no_splitting_is_left_alone(self) -> None:
         rebuild = REBUILD.format(SAME + "age int CHECK (age > 0), note text DEFAULT '-' NOT NULL", "id, name, email, age, note")

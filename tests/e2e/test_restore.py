@@ -7,7 +7,7 @@ nobody can know it.
 import os
 import sqlite3
 import unittest
-from typing import List
+from typing import List, Tuple
 
 import psycopg
 
@@ -66,7 +66,8 @@ class Case(unittest.TestCase):
 
 
 class EmbeddedStore(Case):
-    def test_an_old_copy_below_an_applier_in_the_middle(self) -> None:
+    def third_after_a_copy(self) -> Tuple[Daemon, Site, str]:
+        """A round that the third party completes, and a copy of the store from before it came."""
         daemon = self.daemon()
         site = self.site(daemon)
         self.start(site, "eu-west", "us-east")
@@ -74,19 +75,17 @@ class EmbeddedStore(Case):
         copy = site.path("copy")
         daemon.copy_store(copy)
         self.start(site, "ap-south")
+        return daemon, site, copy
+
+    def test_an_old_copy_below_an_applier_in_the_middle(self) -> None:
+        daemon, site, copy = self.third_after_a_copy()
         self.until_slow(site)
         daemon.put_back(copy)
         wait_until("somebody is told", lambda: WENT_BACK in site.said(), BOUND)
         self.assert_applied_once(site)
 
     def test_a_success_that_was_told_and_lost(self) -> None:
-        daemon = self.daemon()
-        site = self.site(daemon)
-        self.start(site, "eu-west", "us-east")
-        site.until("2 of 3 here")
-        copy = site.path("copy")
-        daemon.copy_store(copy)
-        self.start(site, "ap-south")
+        daemon, site, copy = self.third_after_a_copy()
         self.assert_applied_once(site)
         daemon.put_back(copy)
         # Who comes late has nothing pending; who brings one more step waits until the lost life is over, and goes on above it.

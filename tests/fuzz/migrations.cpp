@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <ranges>
 
 #include "base/name.h"
 #include "base/sha256.h"
@@ -207,7 +208,14 @@ SYZYGY_FUZZ_TARGET(directory) {
   }
   if ((choice & 8U) != 0) request.revert_to = StepId{"zero"};
   const auto plan = make_plan(*migrations, applied, request);
-  if (!plan) return require_well_said(plan.error());
+  if (!plan) {
+    for (const auto line : std::views::split(plan.error().message, '\n')) {  // one for each migration
+      Error one = plan.error();
+      one.message = std::string(line.begin(), line.end());
+      require_well_said(one);
+    }
+    return;
+  }
   require(plan->steps.size() == plan->plan.steps.size(), "each step is planned");
   if (!plan->steps.empty()) require(check_plan(plan->plan).has_value(), "a plan that was made is one that may be sent");
   for (std::size_t i = 0; i < plan->steps.size(); ++i) {

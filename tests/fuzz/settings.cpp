@@ -80,7 +80,11 @@ SYZYGY_FUZZ_TARGET(token_file) {
   const auto token = read_token(file.path());
   if (!token) {
     require_well_said(token.error());
-    require(input.size() < 8 || !token.error().message.contains(input), "no error holds a token");
+    // A word that no message has of itself.
+    const std::string secret = "Xq7" + std::string(input) + "Xq7";
+    const File spelled(secret);
+    const auto again = read_token(spelled.path());
+    require(again || !again.error().message.contains("Xq7"), "no error holds a token");
     return;
   }
   require(!token->empty() && input.starts_with(*token), "a token is the file's line", input);

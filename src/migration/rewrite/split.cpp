@@ -147,12 +147,22 @@ class Splitter {
                          : std::string("nothing in it concerns code that runs"));
   }
 
-  // Statements of SQLite that rebuild tables, from the first to the last, and what stands between them, stay together:
-  // their stage is that of what they change.
-  Result<std::optional<Stage>> stage_of_rebuild(Created created, std::size_t first, std::size_t last) {
+  // From the first statement of SQLite that rebuilds a table to behind the last; both the file's end: there is none.
+  [[nodiscard]] std::pair<std::size_t, std::size_t> rebuilding() const {
+    std::pair range{up_.last, up_.last};
+    for (std::size_t i = up_.first; i < up_.last && options_.dialect == Dialect::kSqlite; ++i) {
+      if (std::ranges::find(effects_[i].actions, kRebuild, &Action::note) == effects_[i].actions.end()) continue;
+      range = {std::min(range.first, i), i + 1};
+    }
+    return range;
+  }
+
+  // Statements that rebuild tables, and what stands between them, stay together: their stage is that of what they
+  // change.
+  Result<std::optional<Stage>> stage_of_rebuild(Created created, std::size_t first, std::size_t end) {
     std::optional<Stage> stage;
     std::string settled;
-    for (std::size_t i = first; i <= last; ++i) {
+    for (std::size_t i = first; i < end; ++i) {
       for (const Action& action : effects_[i].actions) {
         const Judgement judgement = judge(action, created, options_.stages);
         if (judgement.verdict == Verdict::kNeutral) continue;
@@ -182,25 +192,17 @@ class Splitter {
   Result<void> cut_into_pieces() {
     Created created(effects_);
     Rewriter rewriter(options_, schema_, created, notes_);
-    const auto rebuilds = [&](std::size_t i) {
-      return std::ranges::any_of(effects_[i].actions, [](const Action& action) { return action.note == kRebuild; });
-    };
-    std::size_t last_of_rebuild = up_.last;  // none
-    for (std::size_t i = up_.first; i < up_.last && options_.dialect == Dialect::kSqlite; ++i) {
-      if (rebuilds(i)) last_of_rebuild = i;
-    }
-    bool in_rebuild = false;
+    const auto [rebuild, rebuilt] = rebuilding();
     std::optional<Stage> of_rebuild;
     for (std::size_t i = up_.first; i < up_.last; ++i) {
       const Statement& statement = up_.statements[i];
       const Meaning& meaning = effects_[i];
-      if (!in_rebuild && last_of_rebuild != up_.last && i <= last_of_rebuild && rebuilds(i)) {
-        auto stage = stage_of_rebuild(created, i, last_of_rebuild);
+      if (i == rebuild) {
+        auto stage = stage_of_rebuild(created, rebuild, rebuilt);
         if (!stage) return std::unexpected(stage.error());
         of_rebuild = *stage;
-        in_rebuild = true;
       }
-      if (in_rebuild && i <= last_of_rebuild) {
+      if (i >= rebuild && i < rebuilt) {
         // Refused where one of its parts is.
         auto looked = rewriter.pieces_of(statement.text, meaning, place(i), migration_.up.path, statement.place.line);
         if (!looked) return std::unexpected(looked.error());
