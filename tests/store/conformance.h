@@ -55,6 +55,11 @@ std::string bytes_of(Store& store, const std::string& key);                     
 std::vector<HistoryRow> history_of(Store& store, const std::string& key);                   // all of it, paged
 std::vector<std::string> keys_of(Store& store, std::string_view prefix, std::size_t page);  // all of them, paged
 
+// Waits until the server has no connection of anybody else left. Then what those sent is done or will never be: a
+// killed process, or a cut connection, may leave a whole commit behind that the server has yet to come to. False after
+// 60 s.
+[[nodiscard]] bool is_left_alone(Store& store);
+
 // Loads, adds one and commits until that succeeds; appends a row of history with the number. Returns the number, or
 // nullopt when the store failed.
 std::optional<std::uint64_t> increment(Store& store, const std::string& key);
