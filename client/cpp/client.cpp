@@ -153,6 +153,7 @@ template <class Response, class Start>
 std::expected<void, Failed> Client::Impl::stream(Start start, const OnResponse<Response>& on_response,
                                                  BootTime first_by, const Bound& bound,
                                                  const std::function<void()>& on_first) {
+  const BootTime began = BootClock::now();
   const auto waker = std::make_shared<Waker>();
   const auto line = link.line();
   grpc::ClientContext context;
@@ -207,7 +208,7 @@ std::expected<void, Failed> Client::Impl::stream(Start start, const OnResponse<R
                       link.endpoint_text(*line));
   // A watch that was ended on purpose, here, says nothing about the endpoint.
   const bool on_purpose = wants_stop(bound) || BootClock::now() >= bound.until;
-  if (why.passing && !on_purpose) link.lost(*line, why);
+  if (why.passing && !on_purpose) link.lost(*line, why, BootClock::now() - began);
   if (!why.passing) link.answered(*line);
   if (why.passing && !on_purpose && first) {
     if (auto hopeless = link.hopeless(*line, why, bound.until, bound.stop)) {

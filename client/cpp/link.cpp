@@ -123,12 +123,16 @@ void Link::answered(const Line& line) {
   answered_by_ = options_.endpoints[line.endpoint].text();
 }
 
-void Link::lost(const Line& line, const Failed& why) {
+void Link::lost(const Line& line, const Failed& why, Duration waited) {
   const std::lock_guard lock(mutex_);
   Trouble& trouble = troubles_[line.endpoint];
-  trouble = {};
-  trouble.said = why.error.message;
-  if (why.from_daemon) trouble.daemon = why.error;
+  // The silence of an attempt that the caller's own end cut short says less than what was said before.
+  const bool cut_short = why.error.reason == "NO_ANSWER" && waited < options_.attempt_timeout;
+  if (!cut_short || trouble.said.empty()) {
+    trouble = {};
+    trouble.said = why.error.message;
+    if (why.from_daemon) trouble.daemon = why.error;
+  }
   auto& open_line = lines_[line.endpoint];
   const bool is_current = open_line && open_line->serial == line.serial;
   if (!is_current) return;  // another thread's call met the same trouble before

@@ -52,9 +52,10 @@ class Link {
   // Sets the deadline (on gRPC's own clock) and the bearer token.
   void prepare(grpc::ClientContext& context, BootTime deadline);
 
-  // To be told of each attempt's end. lost(): the next line() is another endpoint's, or a fresh connection.
+  // To be told of each attempt's end, and of how long it waited. lost(): the next line() is another endpoint's, or a
+  // fresh connection.
   void answered(const Line& line);
-  void lost(const Line& line, const Failed& why);
+  void lost(const Line& line, const Failed& why, Duration waited);
   // UNAUTHENTICATED: true if the token file holds another token by now.
   bool refresh_token();
 
@@ -181,7 +182,7 @@ std::expected<Response, Failed> land(Link& link, Flight<Response>& flight) {
   }
   Failed why = failed(flight.status(), link.endpoint_text(flight.line()));
   if (why.passing) {
-    link.lost(flight.line(), why);
+    link.lost(flight.line(), why, BootClock::now() - flight.sent_at);
   } else {
     link.answered(flight.line());
   }
