@@ -30,6 +30,12 @@ struct BarrierMachine {
   static bool has_leases(const Record& record) {
     return record.state == barrier::State::kWaiting && !record.arrivals.empty();
   }
+  static void for_each_lease(const Record& record, const std::function<void(const Lease&)>& visit) {
+    if (record.state != barrier::State::kWaiting) return;
+    for (const barrier::Arrival& arrival : record.arrivals) {
+      visit({arrival.lease_until, arrival.lease_ttl, arrival.graced});
+    }
+  }
   static std::string encode(const Record& record) { return barrier::encode(record); }
   static std::string encode_command(const Command& command) { return barrier::encode(command); }
   static std::vector<HistoryRow> rows(const Decision&) { return {}; }

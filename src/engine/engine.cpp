@@ -73,10 +73,11 @@ class EngineOfLanes final : public SteppedEngine {
   EngineOfLanes(Store& store, Options options, const Clock& time, Turns turns)
       : store_(store), options_(std::move(options)), time_(time), turns_(turns) {
     const std::size_t lanes = std::max<std::size_t>(1, options_.lanes);
+    const auto sight = std::make_shared<Sight>(store_.shared());
     for (std::size_t i = 0; i < lanes; ++i) {
       std::function<void(Moved)> route;
       if (i == 0 && store_.shared()) route = [this](Moved moved) { route_moved(std::move(moved)); };
-      lanes_.push_back(std::make_shared<Lane>(store_, options_, time_, counters_, *audience_, std::move(route)));
+      lanes_.push_back(std::make_shared<Lane>(store_, options_, time_, counters_, sight, *audience_, std::move(route)));
     }
   }
   ~EngineOfLanes() override { stop(); }

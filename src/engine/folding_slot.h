@@ -51,7 +51,11 @@ class FoldingSlot : public Slot {
     // leases are judged after it.
     std::vector<Command> own;
     if (reminder_) own.push_back(*reminder_);
-    if (!grace_.empty() && Machine::has_leases(record())) own.push_back(Machine::grace(grace_));
+    if (!grace_.empty() && Machine::has_leases(record())) {
+      own.push_back(Machine::grace(grace_));
+    } else if (judges_unseen()) {
+      own.push_back(Machine::grace(lane_.new_grace()));
+    }
     own_ = static_cast<std::ptrdiff_t>(own.size());
     commands_.insert(commands_.begin(), own.begin(), own.end());
     decision_ = decide();
@@ -76,6 +80,7 @@ class FoldingSlot : public Slot {
     version_ = version;
     bytes_ = encoded_bytes_;
     adopt(std::move(decision_.record));
+    learn_look();
     settle();
   }
 
@@ -130,6 +135,7 @@ class FoldingSlot : public Slot {
 
   // Of a record just loaded: when it must be looked at next, without changing it.
   void learn_wake(const Record& loaded) {
+    learn_look();
     try {
       wake_at_ = Machine::step(loaded, {}, loaded.now, lane_.options()).wake_at;
     } catch (const std::exception& e) {
@@ -141,6 +147,26 @@ class FoldingSlot : public Slot {
   std::string why_frozen_;
 
  private:
+  // Every fold ends the leases that are over, whatever it is for.
+  [[nodiscard]] bool judges_unseen() const {
+    bool unseen = false;
+    Machine::for_each_lease(record(), [&](const Lease& lease) {
+      unseen = unseen || (lease.until <= lane_.now() && !lease.graced && !lane_.saw_the_end_of(lease));
+    });
+    return unseen;
+  }
+
+  void learn_look() {
+    look_ = std::nullopt;
+    Machine::for_each_lease(record(), [this](const Lease& lease) {
+      if (lease.graced) return;
+      const Look look{watched_from(lease), look_every(lease.ttl)};
+      if (!look_) look_ = look;
+      look_->from = std::min(look_->from, look.from);
+      look_->every = std::min(look_->every, look.every);
+    });
+  }
+
   Decision decide() {
     static const std::vector<Command> kTick{Machine::tick()};
     try {

@@ -72,11 +72,12 @@ std::size_t Audience::announce(const Update& update) const {
 // ---- Lane: from outside ----
 
 Lane::Lane(Store& store, const Options& options, const Clock& time, std::shared_ptr<Counters> counters,
-           Audience& audience, std::function<void(Moved)> route)
+           std::shared_ptr<Sight> sight, Audience& audience, std::function<void(Moved)> route)
     : store_(store),
       options_(options),
       time_(time),
       counters_(std::move(counters)),
+      sight_(std::move(sight)),
       audience_(audience),
       route_(std::move(route)),
       mailbox_(options.mailbox_max) {}
@@ -151,6 +152,7 @@ void Lane::turn_now() {
 // `expected`: when this turn was to come at the latest.
 void Lane::turn_at(std::optional<Steady> expected) {
   steady_now_ = time_.steady();
+  boot_now_ = time_.boot();
   // This thread stood still: renewals that came in time could not be read in time.
   if (expected && steady_now_ > *expected + ClockWatch::kTolerance) grace_due_ = true;
   turn();
@@ -166,6 +168,7 @@ std::optional<Steady> Lane::next_turn() const {
   if (!down_since_) {
     if (!wakes_.empty()) at(wake_time());
     if (poll_at_) at(*poll_at_);
+    if (const auto look = look_time()) at(*look);
     if (grace_due_) at(steady_now_);
   }
   if (!deadlines_.empty()) at(deadlines_.begin()->first);
@@ -174,15 +177,37 @@ std::optional<Steady> Lane::next_turn() const {
   return next;
 }
 
-// When the first slot must be looked at, as far as this lane knows the store's time.
-Steady Lane::wake_time() const { return now_at_ + std::max(Duration{0}, wakes_.begin()->at - now_); }
+// An instant of the store, as far as this lane knows its time; what is over is now_at_.
+Steady Lane::when(Instant at) const { return now_at_ + std::max(Duration{0}, at - now_); }
+
+// When somebody here must have seen the store again, so that leases which come near their end can be judged. Mostly the
+// poll will have done it.
+std::optional<Steady> Lane::look_time() const {
+  if (looks_.empty() || !store_.shared()) return std::nullopt;
+  const Instant now = now_ + std::chrono::duration_cast<Duration>(steady_now_ - now_at_);
+  std::optional<Duration> every;
+  for (const auto& [from, slot] : looks_) {
+    if (every && from > now) break;
+    if (const auto look = slot->look()) every = std::min(every.value_or(look->every), look->every);
+  }
+  if (!every) return std::nullopt;
+  const Duration since = boot_now_ - sight_->last();
+  return std::max(when(looks_.begin()->at), steady_now_ + (*every - std::min(since, *every)));
+}
+
+bool Lane::saw_the_end_of(const Lease& lease) const {
+  const Duration since = sight_->seen_since(outage_survived(lease.ttl), now_at_boot_);
+  return now_ - (now_at_boot_ - since) <= watched_from(lease);
+}
 
 // Where the store is a server every look at its clock is a command: a turn that has nothing for it asks it nothing.
 bool Lane::needs_store() const {
   if (!store_.shared() || down_since_ || probe_at_ || grace_due_) return true;
   if (route_ && (!poll_at_ || *poll_at_ <= steady_now_)) return true;
   if (!work_.empty() || !moved_.empty() || !recovered_.empty()) return true;
-  return !wakes_.empty() && wake_time() <= steady_now_;
+  if (!wakes_.empty() && wake_time() <= steady_now_) return true;
+  const auto look = look_time();
+  return look && *look <= steady_now_;
 }
 
 void Lane::turn() {
@@ -354,18 +379,22 @@ bool Lane::store_is_up() {
   }
   now_ = PLANTED_IN_ENGINE(own_clock) ? system_now() : *now;
   now_at_ = steady_now_;
+  now_at_boot_ = time_.boot();
   suspect();
   if (clock_.stepped(Duration{now_.ms}, time_.boot())) grace_due_ = true;
   // Of a suspend the clock of the store and that of boot show nothing: both went on while nobody could be heard. Looked
   // at after now_ was read, so that no suspend lies between: what comes later is not in now_.
   const Duration awake = std::chrono::duration_cast<Duration>(time_.steady().time_since_epoch());
   if (sleep_.stepped(time_.boot(), awake)) grace_due_ = true;
-  if (down_since_) {
+  const auto look = look_time();
+  if (down_since_ || (look && *look <= steady_now_)) {
     // The clock alone is no proof: only a read is.
-    if (const auto probe = store_.load(std::string(kTargetPrefix)); !probe) {
+    if (const auto probe = read(std::string(kTargetPrefix)); !probe) {
       store_failed(probe.error());
       return false;
     }
+  }
+  if (down_since_) {
     if (steady_now_ - *down_since_ > ClockWatch::kTolerance) grace_due_ = true;
     down_since_ = std::nullopt;
     const std::lock_guard lock(trouble_mutex_);
@@ -394,9 +423,16 @@ void Lane::suspect() {
   grace_due_ = true;
 }
 
+Result<std::optional<Loaded>> Lane::read(const std::string& key) {
+  const Duration sent = time_.boot();
+  auto loaded = store_.load(key);
+  if (loaded) sight_->answered(sent, time_.boot());
+  return loaded;
+}
+
 Result<void> Lane::load(Slot& slot, bool hinted) {
   touch(slot);
-  auto loaded = store_.load(slot.key());
+  auto loaded = read(slot.key());
   if (!loaded) {
     store_failed(loaded.error());
     return std::unexpected(std::move(loaded.error()));
@@ -453,7 +489,7 @@ void Lane::look_at_moved() {
 // Each lease gets one full term before it is judged: those who hold them may not have been heard.
 void Lane::give_grace() {
   if (!std::exchange(grace_due_, false) || recovering_) return;
-  const std::string id = options_.boot + "/" + std::to_string(++graces_);
+  const std::string id = new_grace();
   for (const auto& [at, slot] : wakes_) {
     slot->grace(id);
     put_to_work(*slot);
@@ -529,7 +565,7 @@ void Lane::work_through() {
 // slot is to be folded again, on a newer record.
 bool Lane::settle_unchanged(Slot& slot) {
   if (store_.shared() && !PLANTED_IN_ENGINE(stale_cache_served)) {
-    auto loaded = store_.load(slot.key());
+    auto loaded = read(slot.key());
     if (!loaded) {
       store_failed(loaded.error());
       refuse(slot, loaded.error().code == ErrorCode::kUnavailable ? unavailable() : loaded.error());
@@ -561,7 +597,11 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
     return {};
   }
   const Steady began = time_.steady();
+  const Duration sent = time_.boot();
   const auto results = store_.commit(changes);
+  if (results &&
+      std::ranges::any_of(*results, [](const CommitResult& r) { return r.outcome != CommitOutcome::kUnknown; }))
+    sight_->answered(sent, time_.boot());
   counters_->committed_in(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(time_.steady() - began).count()));
 
@@ -579,6 +619,7 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
     }
     store_failed(error);
     if (error.code == ErrorCode::kResourceExhausted) {
+      sight_->refused(time_.boot());
       const std::lock_guard lock(trouble_mutex_);
       refused_ = error.message;
       refused_at_ = time_.steady();
@@ -684,11 +725,13 @@ void Lane::poll() {
   poll_at_ = steady_now_ + options_.poll;
   std::string after;
   for (;;) {
+    const Duration sent = time_.boot();
     const auto page = store_.scan({}, after, kScanPage);  // targets and barriers with one command
     if (!page) {
       store_failed(page.error());
       return;
     }
+    sight_->answered(sent, time_.boot());
     for (const Listed& listed : *page) {
       std::string& known = polled_[listed.key];
       std::string at = commit_of(listed);
@@ -703,6 +746,13 @@ void Lane::poll() {
 
 // ---- timers and memory ----
 
+void Lane::arm(std::set<Wake>& in, std::optional<Instant>& armed, std::optional<Instant> at, Slot& slot) {
+  if (at == armed) return;
+  if (armed) in.erase(Wake{*armed, &slot});
+  if (at) in.insert(Wake{*at, &slot});
+  armed = at;
+}
+
 void Lane::finish_touched() {
   for (Slot* slot : std::exchange(sweeps_, {})) static_cast<TargetSlot*>(slot)->sweep_closed_sinks();
   for (Slot* slot : std::exchange(touched_, {})) {
@@ -710,11 +760,8 @@ void Lane::finish_touched() {
 
     std::optional<Instant> wake = slot->wake_at();
     if (wake && *wake <= now_) wake = now_ + kIdleWake;
-    if (wake != slot->armed) {
-      if (slot->armed) wakes_.erase(Wake{*slot->armed, slot});
-      if (wake) wakes_.insert(Wake{*wake, slot});
-      slot->armed = wake;
-    }
+    arm(wakes_, slot->armed, wake, *slot);
+    arm(looks_, slot->looked_from, slot->look() ? std::optional(slot->look()->from) : std::nullopt, *slot);
 
     if (slot->cached) {
       cached_bytes_ -= slot->counted_bytes;
@@ -734,7 +781,7 @@ void Lane::finish_touched() {
 
 // Drops a slot that holds nothing worth its memory. One that must wake later stays, without its record.
 void Lane::forget(Slot& slot) {
-  if (!slot.idle() || slot.armed || slot.in_work || slot.in_renewing || slot.in_later) return;
+  if (!slot.idle() || slot.armed || slot.looked_from || slot.in_work || slot.in_renewing || slot.in_later) return;
   slots_.erase(std::string(slot.key()));
 }
 

@@ -104,9 +104,10 @@ class Audience {
 
 class Lane final : public LaneSide {
  public:
-  // `route` takes what this lane's poll found to the lane that owns it; empty: it does not poll.
-  Lane(Store& store, const Options& options, const Clock& time, std::shared_ptr<Counters> counters, Audience& audience,
-       std::function<void(Moved)> route);
+  // `route` takes what this lane's poll found to the lane that owns it; empty: it does not poll. `sight` is that of all
+  // lanes of the engine.
+  Lane(Store& store, const Options& options, const Clock& time, std::shared_ptr<Counters> counters,
+       std::shared_ptr<Sight> sight, Audience& audience, std::function<void(Moved)> route);
   ~Lane() override;
 
   void start();
@@ -143,13 +144,18 @@ class Lane final : public LaneSide {
   Counters& counters() override { return *counters_; }
   Instant now() const override { return now_; }
   Steady steady_now() const override { return steady_now_; }
+  bool saw_the_end_of(const Lease& lease) const override;
+  std::string new_grace() override { return options_.boot + "/" + std::to_string(++graces_); }
   void announce(const Update& update) override;
   void wait_begins(WaitId id, Slot& slot, Steady deadline) override;
   void wait_over(WaitId id) override;
 
   void run();
   std::optional<Steady> next_turn() const;
-  [[nodiscard]] Steady wake_time() const;
+  [[nodiscard]] Steady when(Instant at) const;
+  [[nodiscard]] Steady wake_time() const { return when(wakes_.begin()->at); }
+  [[nodiscard]] std::optional<Steady> look_time() const;
+  static void arm(std::set<Wake>& in, std::optional<Instant>& armed, std::optional<Instant> at, Slot& slot);
   [[nodiscard]] bool needs_store() const;
   void turn_at(std::optional<Steady> expected);
   void turn();
@@ -173,6 +179,7 @@ class Lane final : public LaneSide {
   Slot* slot_of(const std::string& key);
 
   bool store_is_up();
+  Result<std::optional<Loaded>> read(const std::string& key);
   void suspect();
   void look_at_moved();
   void give_grace();
@@ -198,6 +205,7 @@ class Lane final : public LaneSide {
   std::string life_;  // of the store, and who serves it, as it was last seen
   const Clock& time_;
   const std::shared_ptr<Counters> counters_;
+  const std::shared_ptr<Sight> sight_;
   Audience& audience_;
   const std::function<void(Moved)> route_;
   std::uint64_t slots_made_ = 0;
@@ -216,6 +224,7 @@ class Lane final : public LaneSide {
   std::vector<Slot*> sweeps_;   // of targets: some of their watchers are gone
   std::set<WaitId> cancelled_;  // in this turn, before they began to wait
   std::set<Wake> wakes_;
+  std::set<Wake> looks_;  // from when on the store must be seen, for those whose leases come near their end
   std::set<std::pair<Steady, WaitId>> deadlines_;
   struct Waiting {
     Slot* slot;
@@ -229,7 +238,9 @@ class Lane final : public LaneSide {
 
   Instant now_;
   Steady now_at_{};  // when the store said so
+  Duration now_at_boot_{0};
   Steady steady_now_{};
+  Duration boot_now_{0};
   ClockWatch clock_;  // the store's against boot's, which counts suspend
   ClockWatch sleep_;  // boot's against the steady one, which does not
   std::uint64_t graces_ = 0;

@@ -16,6 +16,7 @@
 #include "engine/counters.h"
 #include "engine/engine.h"
 #include "engine/mailbox.h"
+#include "engine/sight.h"
 #include "store/store.h"
 
 namespace syzygy::engine {
@@ -33,6 +34,10 @@ class LaneSide {
   // The store's time of this turn.
   virtual Instant now() const = 0;
   virtual Steady steady_now() const = 0;
+  // Whether the holder of `lease`, which is over, could have renewed it as far as this daemon has seen the store.
+  virtual bool saw_the_end_of(const Lease& lease) const = 0;
+  // Names one more grace.
+  virtual std::string new_grace() = 0;
   // To those who watch all targets.
   virtual void announce(const Update& update) = 0;
   // At `deadline` the slot gets expire(id). wait_over() takes that back.
@@ -51,6 +56,12 @@ class Slot {
   [[nodiscard]] bool loaded() const { return loaded_; }
   [[nodiscard]] const std::optional<Version>& version() const { return version_; }
   [[nodiscard]] std::optional<Instant> wake_at() const { return frozen_ ? std::nullopt : wake_at_; }
+  // From when on the store must be seen, and how often, so that the end of a lease can be judged here.
+  struct Look {
+    Instant from;
+    Duration every{0};
+  };
+  [[nodiscard]] std::optional<Look> look() const { return frozen_ ? std::nullopt : look_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] bool frozen() const { return frozen_; }
 
@@ -110,6 +121,7 @@ class Slot {
   bool is_touched = false;
   std::uint64_t attempts = 0;  // at committing what waits
   std::optional<Instant> armed;
+  std::optional<Instant> looked_from;
   std::list<Slot*>::iterator cached_at;
   bool cached = false;
   std::size_t counted_bytes = 0;
@@ -121,6 +133,7 @@ class Slot {
   bool loaded_ = false;
   bool frozen_ = false;
   std::optional<Instant> wake_at_;
+  std::optional<Look> look_;
   std::size_t bytes_ = 0;  // of the record, encoded
 };
 

@@ -23,6 +23,20 @@ bool TargetMachine::has_leases(const Record& record) {
          std::ranges::any_of(record.rounds, [](const round::Round& r) { return !round::is_final(r.state); });
 }
 
+void TargetMachine::for_each_lease(const Record& record, const std::function<void(const Lease&)>& visit) {
+  const auto visit_all = [&visit](const std::vector<round::Member>& members) {
+    for (const round::Member& member : members) {
+      if (member.standing == round::Standing::kLive) visit({member.lease_until, member.lease_ttl, member.graced});
+    }
+  };
+  for (const round::Round& round : record.rounds) {
+    if (round::is_final(round.state)) continue;
+    visit_all(round.members);
+    if (round.grant) visit({round.grant->lease_until, round.grant->lease_ttl, round.grant->graced});
+  }
+  visit_all(record.guests);
+}
+
 std::string TargetMachine::encode(const Record& record) { return round::encode(record); }
 
 std::vector<HistoryRow> TargetMachine::rows(const Decision& decision) {

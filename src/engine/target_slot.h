@@ -29,6 +29,7 @@ struct TargetMachine {
   static Command tick() { return round::Tick{}; }
   static Command grace(const std::string& id) { return round::Grace{id}; }
   static bool has_leases(const Record& record);
+  static void for_each_lease(const Record& record, const std::function<void(const Lease&)>& visit);
   static std::string encode(const Record& record);
   static std::string encode_command(const Command& command) { return round::encode(command); }
   static std::vector<HistoryRow> rows(const Decision& decision);
