@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <random>
 #include <vector>
 
 #include "grpc_world.h"
+#include "transport/grpc/listener.h"
 
 namespace syzygy::transport {
 namespace {
@@ -45,6 +47,29 @@ class Raw {
   int socket_;
   bool connected_ = false;
 };
+
+// Those who connect, talk and hang up faster than gRPC greets them are a queue before everybody else's door.
+TEST(GrpcListener, GreetsNobodyWhoHasHungUp) {
+  const auto connections = std::make_shared<Connections>();
+  auto listener = *Listener::open(*parse_address("127.0.0.1:0"), connections);
+  for (int i = 0; i < 300; ++i) {
+    const Raw gone(listener->port());
+    ASSERT_TRUE(gone.connected());
+    if (i % 2 == 0) gone.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  }
+  const Raw waits(listener->port());
+  ASSERT_TRUE(waits.connected());
+  std::atomic<int> greeted = 0;
+  listener->run(
+      [&greeted](int descriptor) {
+        ++greeted;
+        close(descriptor);
+      },
+      [] {});
+  EXPECT_TRUE(waits.closed_within(std::chrono::seconds(20))) << "who came last, and stayed";
+  EXPECT_EQ(greeted, 1);
+  listener->stop();
+}
 
 void expect_served(const World& world, const std::string& after) {
   static std::uint64_t sequence = 0;

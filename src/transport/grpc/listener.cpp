@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -37,6 +38,14 @@ struct Handed {
     return fstat(descriptor, &now) == 0 && now.st_ino == inode && now.st_dev == device;
   }
 };
+
+// gRPC greets each connection that it is handed, on the thread that hands it over, and that costs it far more than it
+// costs anybody to connect and hang up. So those who did are not handed over: else they are a queue in which whoever
+// waits for an answer stands at the end. In HTTP/2 nobody closes one direction only.
+bool hung_up(int descriptor) {
+  pollfd state{.fd = descriptor, .events = POLLRDHUP, .revents = 0};
+  return ::poll(&state, 1, 0) > 0;
+}
 
 class AsioListener final : public Listener {
  public:
@@ -115,6 +124,7 @@ class AsioListener final : public Listener {
   }
 
   void hand_over(tcp::socket socket) {
+    if (hung_up(socket.native_handle())) return;
     auto slot = connections_->take();
     if (!slot && std::chrono::steady_clock::now() - swept_ > kSweepAtLimit) {
       sweep();
