@@ -21,8 +21,8 @@ struct BarrierMachine {
   static constexpr bool kIsBarrier = true;
   static inline const std::string kWord = "barrier";
 
-  static Decision step(Record record, std::span<const Command> commands, Instant now, const Options& options) {
-    return barrier::step(std::move(record), commands, now, options.barriers);
+  static Decision step(Record record, std::span<const Command> commands, Instant now, const LaneSide& lane) {
+    return barrier::step(std::move(record), commands, now, lane.options().barriers);
   }
   static bool is_renewal(const Command&) { return false; }
   static Command tick() { return barrier::Tick{}; }

@@ -137,7 +137,7 @@ class FoldingSlot : public Slot {
   void learn_wake(const Record& loaded) {
     learn_look();
     try {
-      wake_at_ = Machine::step(loaded, {}, loaded.now, lane_.options()).wake_at;
+      wake_at_ = Machine::step(loaded, {}, loaded.now, lane_).wake_at;
     } catch (const std::exception& e) {
       freeze(std::string("its record cannot be judged (") + e.what() + ")");
     }
@@ -170,7 +170,7 @@ class FoldingSlot : public Slot {
   Decision decide() {
     static const std::vector<Command> kTick{Machine::tick()};
     try {
-      return Machine::step(record(), commands_.empty() ? kTick : commands_, lane_.now(), lane_.options());
+      return Machine::step(record(), commands_.empty() ? kTick : commands_, lane_.now(), lane_);
     } catch (const std::exception& e) {
       Decision decision;
       decision.broken = std::string("step() threw: ") + e.what();
@@ -187,7 +187,7 @@ class FoldingSlot : public Slot {
       replay.is_barrier = Machine::kIsBarrier;
       replay.broken = decision_.broken;
       replay.now = lane_.now();
-      replay.round_settings = options.rounds;
+      replay.round_settings = lane_.rounds();
       replay.barrier_settings = options.barriers;
       replay.record = Machine::encode(record());
       for (const Command& command : commands_) replay.commands.push_back(Machine::encode_command(command));

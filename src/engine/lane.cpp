@@ -113,6 +113,12 @@ std::string Lane::trouble() const {
 
 // ---- LaneSide ----
 
+round::Settings Lane::rounds() const {
+  round::Settings rounds = options_.rounds;
+  rounds.quiet_until = quiet_until_;
+  return rounds;
+}
+
 void Lane::announce(const Update& update) { Counters::add(counters_->updates_sent, audience_.announce(update)); }
 
 void Lane::wait_begins(WaitId id, Slot& slot, Steady deadline) {
@@ -416,7 +422,7 @@ void Lane::suspect() {
   const std::string life = store_.epoch() + " " + store_.lineage();
   const std::string before = std::exchange(life_, life);
   if (before.empty() || before == life) return;
-  options_.rounds.quiet_until = now_ + options_.rounds.lease;
+  quiet_until_ = now_ + options_.rounds.lease;
   for (const auto& [key, slot] : slots_) {
     if (slot->loaded()) moved_.push_back(Moved{key, std::nullopt});
   }

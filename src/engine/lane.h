@@ -141,6 +141,7 @@ class Lane final : public LaneSide {
   // ---- LaneSide ----
   Store& store() override { return store_; }
   const Options& options() const override { return options_; }
+  round::Settings rounds() const override;
   Counters& counters() override { return *counters_; }
   Instant now() const override { return now_; }
   Steady steady_now() const override { return steady_now_; }
@@ -201,8 +202,9 @@ class Lane final : public LaneSide {
   [[nodiscard]] Error unavailable() const;
 
   Store& store_;
-  Options options_;
-  std::string life_;  // of the store, and who serves it, as it was last seen
+  const Options options_;
+  std::string life_;     // of the store, and who serves it, as it was last seen
+  Instant quiet_until_;  // nothing is granted before: another life was seen
   const Clock& time_;
   const std::shared_ptr<Counters> counters_;
   const std::shared_ptr<Sight> sight_;

@@ -30,6 +30,8 @@ class LaneSide {
 
   virtual Store& store() = 0;
   virtual const Options& options() const = 0;
+  // The rules as they hold at this moment.
+  virtual round::Settings rounds() const = 0;
   virtual Counters& counters() = 0;
   // The store's time of this turn.
   virtual Instant now() const = 0;

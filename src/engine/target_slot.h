@@ -22,8 +22,8 @@ struct TargetMachine {
   static constexpr bool kIsBarrier = false;
   static inline const std::string kWord = "target";
 
-  static Decision step(Record record, std::span<const Command> commands, Instant now, const Options& options) {
-    return round::step(std::move(record), commands, now, options.rounds);
+  static Decision step(Record record, std::span<const Command> commands, Instant now, const LaneSide& lane) {
+    return round::step(std::move(record), commands, now, lane.rounds());
   }
   static bool is_renewal(const Command& command) { return std::holds_alternative<round::Renew>(command); }
   static Command tick() { return round::Tick{}; }
