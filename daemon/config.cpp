@@ -365,11 +365,20 @@ struct StoreFlags {
   CLI::App* check;
   CLI::App* migrate;
   CLI::App* reopen;
+  CLI::App* store;
 
   [[nodiscard]] StoreCommand::Kind chosen() const {
     if (check->parsed()) return StoreCommand::Kind::kCheck;
     if (migrate->parsed()) return StoreCommand::Kind::kMigrate;
     return reopen->parsed() ? StoreCommand::Kind::kReopen : StoreCommand::Kind::kNone;
+  }
+
+  // Empty: one of them was given, or `store` was not.
+  [[nodiscard]] std::string what_is_wrong() const {
+    if (!store->parsed() || chosen() != StoreCommand::Kind::kNone) return {};
+    const std::vector<std::string> given = store->remaining();
+    return (given.empty() ? "store is missing what to do" : fmt::format("store cannot do \"{}\"", given.front())) +
+           ": check, migrate and reopen are what it can; syzygyd store --help says more.";
   }
 };
 
@@ -377,6 +386,7 @@ StoreFlags add_store_commands(CLI::App& app, StoreCommand& command) {
   CLI::App* store = app.add_subcommand("store", "Looks at a store, moves it to another kind or place, takes it back");
   store->require_subcommand(1);
   StoreFlags flags{};
+  flags.store = store;
   const auto output = [&command](CLI::App* to) {
     to->add_option_function<std::string>(
           "--output", [&command](const std::string& value) { command.json = value == "json"; }, "text or json [text]")
@@ -456,7 +466,8 @@ Parsed parse(int argc, const char* const* argv, const Environment& environment) 
       (void)app.exit(e, out, out);
       return {std::nullopt, out.str(), 0};
     }
-    return usage(e.what());
+    const std::string wrong = store_flags.what_is_wrong();
+    return usage(wrong.empty() ? e.what() : wrong);
   }
   if (!replay.empty()) return {std::nullopt, {}, 0, replay};
   store.kind = store_flags.chosen();

@@ -44,6 +44,22 @@ TEST(Config, DefaultsAreThoseOfTheProtocol) {
   EXPECT_EQ(parsed.config->rounds.lock_delay_unfenced, Duration(10'000));
 }
 
+TEST(Config, AStoreCommandThatIsNoneIsToldTheThreeThatAre) {
+  for (const auto& [arguments, word] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"store"}, "missing"},
+           {{"store", "frob"}, "\"frob\""},
+           {{"store", "frob", "--store", "memory:"}, "\"frob\""}}) {
+    const Parsed parsed = parse_with(arguments);
+    EXPECT_EQ(parsed.code, kExitUsage);
+    for (const std::string& said : {word, std::string("check, migrate and reopen"), std::string("store --help")}) {
+      EXPECT_NE(parsed.text.find(said), std::string::npos) << parsed.text;
+    }
+  }
+  const Parsed missing = parse_with({"store", "migrate"});
+  EXPECT_EQ(missing.code, kExitUsage);
+  EXPECT_NE(missing.text.find("--from"), std::string::npos) << missing.text;
+}
+
 TEST(Config, TheStateGoesWhereItCanBeWritten) {
   const Parsed parsed = parse_with({}, {{"SYZYGY_STORE", ""}, {"XDG_STATE_HOME", "/xdg"}});
   ASSERT_TRUE(parsed.config) << parsed.text;
