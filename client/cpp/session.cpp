@@ -173,7 +173,7 @@ class Session::Impl {
   BootTime joined_at_{};
   BootTime reread_at_ = BootTime::max();
   BootTime reread_last_{};
-  View decided_;  // the view that decide() saw last
+  View decided_;  // the view that decide() saw last, or the one that the join was answered with
   std::vector<std::string> diverged_told_;
   bool severed_told_ = false;
   Token token_lost_told_;
@@ -451,7 +451,8 @@ std::optional<Happening> Session::Impl::joined(const v1::JoinResponse& response,
     case v1::VERDICT_SETTLE:
       if (!response.notice().empty()) queue_.emplace_back(Notice{response.notice()});
       phase_ = Phase::kMember;
-      decided_ = nullptr;
+      // Not the present view: what the watch has brought since is news, also where nobody called next() in between.
+      decided_ = std::make_shared<const v1::Target>(response.target());
       diverged_told_.clear();
       reread_at_ = plus(joined_at_, options_.reread_every);
       start_threads();

@@ -620,6 +620,17 @@ TEST_F(SessionTest, AVisitThatKnowsItsStepsMakesItReadAtOnce) {
   EXPECT_FALSE(daemon.joins.back().has_plan());
 }
 
+TEST_F(SessionTest, AVisitBeforeTheFirstLookAfterTheJoinMakesItReadToo) {
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
+  await<Changed>(session);  // of the join; what is on the watch comes while nobody calls next()
+  plan.reset();
+  daemon.move([](auto& t) { t.add_visits()->set_last_step("0005"); });
+  const BootTime until = BootClock::now() + milliseconds(20'000);
+  while (session.view()->visits_size() == 0 && BootClock::now() < until) std::this_thread::yield();
+  ASSERT_EQ(session.view()->visits_size(), 1);
+  EXPECT_EQ(await<Finished>(session).ending, Ending::kNothingPending);
+}
+
 TEST_F(SessionTest, AFailedReReadIsToldAndTheWaitGoesOn) {
   auto mine = options();
   mine.reread_every = milliseconds(20);
