@@ -200,7 +200,7 @@ bool RedisServer::becomes(const Words& words, const std::string& text) const {
 RedisCluster::RedisCluster() {
   for (int i = 0; i < 3; ++i) {
     nodes_.push_back(
-        std::make_unique<RedisServer>(std::vector<std::string>{"cluster-enabled yes", "cluster-node-timeout 2000"}));
+        std::make_unique<RedisServer>(std::vector<std::string>{"cluster-enabled yes", "cluster-node-timeout 15000"}));
   }
   constexpr int kSlots = 16'384;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -209,15 +209,26 @@ RedisCluster::RedisCluster() {
     nodes_[i]->ask({"CLUSTER", "ADDSLOTSRANGE", std::to_string(first), std::to_string(last)});
     nodes_[i]->ask({"CLUSTER", "SET-CONFIG-EPOCH", std::to_string(i + 1)});
   }
-  for (std::size_t i = 1; i < nodes_.size(); ++i)
-    nodes_[0]->ask({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[i]->port())});
+  // A node whose handshake took longer than the node timeout is forgotten by who was told to meet it: told again.
+  const auto introduce = [&] {
+    const std::string known = nodes_[0]->ask({"CLUSTER", "NODES"});
+    for (std::size_t i = 1; i < nodes_.size(); ++i) {
+      if (known.find(nodes_[i]->address() + "@") == std::string::npos)
+        nodes_[0]->ask({"CLUSTER", "MEET", "127.0.0.1", std::to_string(nodes_[i]->port())});
+    }
+  };
   for (const auto& node : nodes_) {
     const auto whole = [&] {
+      introduce();
       const std::string info = node->ask({"CLUSTER", "INFO"});
       return info.find("cluster_state:ok") != std::string::npos &&
              info.find("cluster_known_nodes:3") != std::string::npos;
     };
-    if (!wait_until(whole)) throw std::runtime_error("the cluster does not come together");
+    if (!wait_until(whole)) {
+      std::string said = "the cluster does not come together:\n";
+      for (const auto& one : nodes_) said += one->ask({"CLUSTER", "INFO"}) + one->ask({"CLUSTER", "NODES"});
+      throw std::runtime_error(said);
+    }
   }
 }
 
