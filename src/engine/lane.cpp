@@ -495,11 +495,17 @@ void Lane::look_at_moved() {
 // Each lease gets one full term before it is judged: those who hold them may not have been heard.
 void Lane::give_grace() {
   if (!std::exchange(grace_due_, false) || recovering_) return;
-  const std::string id = new_grace();
-  for (const auto& [at, slot] : wakes_) {
-    slot->grace(id);
-    put_to_work(*slot);
-  }
+  grace_ = new_grace();
+  grace_until_ = steady_now_ + std::max(options_.rounds.lease, options_.rounds.lease_unfenced);
+  for (const auto& [at, slot] : wakes_) put_to_work(*slot);
+}
+
+// A record that had no lease, or was not known here, when grace was given, has it before anything in it is judged:
+// what another daemon made of it meanwhile is as old.
+void Lane::pass_grace_on(Slot& slot) {
+  if (steady_now_ >= grace_until_ || slot.grace_given == grace_) return;
+  slot.grace_given = grace_;
+  slot.grace(grace_);
 }
 
 void Lane::wake_due() {
@@ -551,6 +557,7 @@ void Lane::work_through() {
         put_off(*slot);
         continue;
       }
+      pass_grace_on(*slot);
       Slot::Folded fold = slot->fold();
       if (fold.kind == Slot::Folded::Kind::kChanged) {
         folded.push_back(slot);

@@ -184,6 +184,7 @@ class Lane final : public LaneSide {
   void suspect();
   void look_at_moved();
   void give_grace();
+  void pass_grace_on(Slot& slot);
   void wake_due();
   void work_through();
   void work_through_without_store();
@@ -246,6 +247,8 @@ class Lane final : public LaneSide {
   ClockWatch clock_;  // the store's against boot's, which counts suspend
   ClockWatch sleep_;  // boot's against the steady one, which does not
   std::uint64_t graces_ = 0;
+  std::string grace_;     // the last that was given
+  Steady grace_until_{};  // a lease that is over by then has had its term
   bool grace_due_ = false;
   bool recovering_ = true;            // until the first Recovered
   std::optional<Steady> probe_at_;    // while something has to be tried again

@@ -122,6 +122,7 @@ class Slot {
   bool in_later = false;
   bool is_touched = false;
   std::uint64_t attempts = 0;  // at committing what waits
+  std::string grace_given;     // the lane's last that it has had
   std::optional<Instant> armed;
   std::optional<Instant> looked_from;
   std::list<Slot*>::iterator cached_at;

@@ -299,6 +299,34 @@ TEST(EngineTrouble, AnOutageLongerThanALeaseDoesNotCostIt) {
   for (const round::Event& event : *events) EXPECT_NE(event.kind, round::EventKind::kPartyLapsed);
 }
 
+// The store's clock stepped, and what another daemon had written meanwhile was first loaded here after grace was given:
+// who had joined there lost his place at once.
+TEST(EngineTrouble, ARecordThatIsLoadedAfterAStepHasItsGraceToo) {
+  HandClock clock;
+  Duration stepped{0};
+  MemoryStore memory([&] { return clock.of_store()() + stepped; });
+  const auto handle = memory.another_handle();
+  DeafStore deaf(*handle);
+  Options options = quick_options();
+  auto there = make_stepped_engine(memory, options, clock);
+  options.boot = "boot-2";
+  auto here = make_stepped_engine(deaf, options, clock);
+  ASSERT_TRUE(there->start().has_value());
+  ASSERT_TRUE(here->start().has_value());
+  here->turn();
+  there->submit(TargetName{"orders"}, join_of("orders", "eu", "e1", 3), [](const auto&) {});
+  there->turn();
+
+  stepped = 60s;
+  here->submit(TargetName{"orders"}, join_of("orders", "us", "u1", 3), [](const auto&) {});
+  here->turn();
+  const auto events = here->events(TargetName{"orders"}, Revision{}, 100);
+  const auto count = [&](round::EventKind kind) { return std::ranges::count(*events, kind, &round::Event::kind); };
+  EXPECT_EQ(count(round::EventKind::kPartyJoined), 2);
+  EXPECT_EQ(count(round::EventKind::kPartyLapsed), 0);
+  EXPECT_EQ(count(round::EventKind::kGraceGiven), 1);
+}
+
 // The machine slept for longer than a lease, and the store's clock went on with that of boot: no step was seen, and who
 // could not be heard meanwhile lost his place at once.
 TEST(EngineTrouble, AMachineThatSleptGivesGraceOnce) {

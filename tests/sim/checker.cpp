@@ -30,6 +30,13 @@ const round::RequestId* request_of(const round::Command& command) {
       command);
 }
 
+// Whose sign of life it is; null: of nobody whose lease it could extend.
+const IncarnationId* asker_of(const round::Command& command) {
+  if (const auto* renew = std::get_if<round::Renew>(&command)) return &renew->incarnation;
+  const round::RequestId* request = request_of(command);
+  return request == nullptr ? nullptr : &request->incarnation;
+}
+
 std::pair<IncarnationId, std::uint64_t> key_of(const round::RequestId& request) {
   return {request.incarnation, request.sequence};
 }
@@ -42,14 +49,14 @@ bool passing(const Error& error) {
 }  // namespace
 
 Checker::Checker(World& world, Truth& truth) : world_(world), truth_(truth) {
-  truth_.on_commit = [this](const Change& change, const Truth::Entry* before, const Truth::Entry& now) {
-    committed(change, before, now);
+  truth_.on_commit = [this](const Change& change, const std::string& by, const Truth::Entry& now) {
+    committed(change, by, now);
   };
 }
 
 // ---- what is durable ----
 
-void Checker::committed(const Change& change, const Truth::Entry*, const Truth::Entry& now) {
+void Checker::committed(const Change& change, const std::string& by, const Truth::Entry& now) {
   auto decoded = round::decode(now.bytes);
   if (!decoded) return broke("14: a record was committed that cannot be read: " + decoded.error().message);
   const round::Record before = std::move(record_);
@@ -94,6 +101,7 @@ void Checker::committed(const Change& change, const Truth::Entry*, const Truth::
   }
   if (const std::string why = round::broken_invariant(before, record_, events); !why.empty()) return broke(why);
   check_requests(before, record_);
+  check_leases(before, record_, events, by);
   if (!events.empty()) {
     revisions_.emplace_back(world_.now(), record_.revision);
     states_[record_.revision] = states_of(record_);
@@ -157,6 +165,11 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
       return broke("9: round " + event.round.value + " SUCCEEDED, but its plan does not stand in the target");
     }
   }
+  if (event.actor.empty() && (event.to == round::State::kSucceeded || event.to == round::State::kFailed) &&
+      child_runs && child_runs(event.round)) {
+    return broke("7: round " + event.round.value + " became " + std::string(round::to_string(event.to)) +
+                 " while its command runs on, and nobody has stopped it");
+  }
   const bool by_report = event.from == round::State::kApplying &&
                          (event.to == round::State::kSucceeded || event.to == round::State::kFailed);
   if (by_report && of_record != after.rounds.end() && of_record->outcome && !of_record->sever &&
@@ -208,6 +221,91 @@ void Checker::check_requests(const round::Record& before, const round::Record& a
   }
 }
 
+// A lease that has ended may revive the member, never the applier. And nobody loses one to a daemon that could not hear
+// him: once that hears again, each lease has a full term before it is judged.
+void Checker::check_leases(const round::Record& before, const round::Record& after,
+                           std::span<const round::Event> events, const std::string& by) {
+  const bool graced = std::ranges::any_of(
+      events, [](const round::Event& event) { return event.kind == round::EventKind::kGraceGiven; });
+  for (const round::Round& was : before.rounds) {
+    const auto is = std::ranges::find(after.rounds, was.id, &round::Round::id);
+    if (is == after.rounds.end()) continue;
+    if (was.grant && is->grant && was.grant->token == is->grant->token && was.state == is->state && !graced &&
+        was.grant->lease_until <= after.now && is->grant->lease_until > was.grant->lease_until) {
+      return broke("16: the lease of the applier of round " + was.id.value + " was over, and was renewed");
+    }
+  }
+  if (graced) check_grace(before, after);
+
+  Ms since = std::max(truth_.stepped_at(), by.empty() ? 0 : listens_since_[by]);
+  if (const auto back = truth_.back_from_outage(); back) since = std::max(since, *back);
+  const auto in_world = [&](Instant at) { return at.ms - (truth_.now().ms - world_.now()); };
+  // Judged before, committed after; or nobody can say when it was judged.
+  const bool judged_after =
+      !by.empty() && !truth_.clock_blurred() && after.now > before.now && in_world(after.now) >= since;
+  const auto unheard = [&](const round::Member& member) {
+    constexpr Ms kInexact = 200;
+    return judged_after && !member.graced && member.standing == round::Standing::kLive &&
+           lease_moved_[member.incarnation] < since &&
+           in_world(member.lease_until) + kInexact < since + member.lease_ttl.count();
+  };
+  for (const round::Event& event : events) {
+    if (event.kind != round::EventKind::kPartyLapsed || event.text == "its deadline is over") continue;
+    const auto judge = [&](const std::vector<round::Member>& members) {
+      for (const round::Member& member : members) {
+        if (member.incarnation != event.incarnation || !unheard(member)) continue;
+        broke("19: the lease of " + event.incarnation.value + " was judged by " + by +
+              ", which could hear nobody until " + std::to_string(in_world(after.now) - since) +
+              " ms before, without grace");
+      }
+    };
+    for (const round::Round& was : before.rounds) {
+      if (was.id == event.round) judge(was.members);
+    }
+    if (event.round.empty()) judge(before.guests);
+  }
+  const auto move = [&](const std::vector<round::Member>& old, const std::vector<round::Member>& now) {
+    for (const round::Member& member : now) {
+      const auto same = std::ranges::find(old, member.incarnation, &round::Member::incarnation);
+      if (same == old.end() || same->lease_until != member.lease_until) lease_moved_[member.incarnation] = world_.now();
+    }
+  };
+  move(before.guests, after.guests);
+  for (const round::Round& is : after.rounds) {
+    const auto was = std::ranges::find(before.rounds, is.id, &round::Round::id);
+    move(was == before.rounds.end() ? std::vector<round::Member>{} : was->members, is.members);
+  }
+}
+
+bool Checker::heard_since(const IncarnationId& incarnation, Ms when) const {
+  constexpr Ms kForgotten = 60'000;  // by a daemon that was killed
+  const auto heard = heard_.find(incarnation);
+  if (heard == heard_.end() || heard->second >= when) return true;
+  const auto open = unanswered_.find(incarnation);
+  return open != unanswered_.end() && open->second.lower_bound(world_.now() - kForgotten) != open->second.end();
+}
+
+// Once per lease: only a word from its holder earns the next.
+void Checker::check_grace(const round::Record& before, const round::Record& after) {
+  for (const round::Round& is : after.rounds) {
+    const auto was = std::ranges::find(before.rounds, is.id, &round::Round::id);
+    if (was == before.rounds.end()) continue;
+    for (const round::Member& member : is.members) {
+      const auto same = std::ranges::find(was->members, member.incarnation, &round::Member::incarnation);
+      if (same == was->members.end() || same->standing != round::Standing::kLive ||
+          same->lease_until >= member.lease_until) {
+        continue;
+      }
+      const auto earlier = graced_.find(member.incarnation);
+      if (earlier != graced_.end() && !heard_since(member.incarnation, earlier->second)) {
+        return broke("19: the lease of " + member.incarnation.value +
+                     " was extended again, and nobody has heard of it since it was extended before");
+      }
+      graced_[member.incarnation] = world_.now();
+    }
+  }
+}
+
 // ---- what anybody was told ----
 
 Checker::Asked Checker::asked(const round::Command& command, bool altered) {
@@ -215,6 +313,10 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered) {
   asked.revision = record_.revision;
   asked.altered = altered;
   asked.at = world_.now();
+  if (const IncarnationId* who = asker_of(command); who != nullptr && !altered) {
+    heard_[*who] = world_.now();
+    unanswered_[*who].insert(world_.now());
+  }
   if (const round::RequestId* request = request_of(command)) {
     // Counted from when it first came: a join that is asked again puts off nobody's deadline.
     const Instant until = std::max(truth_.now(), record_.now) + Duration{world_.shape.linger};
@@ -224,22 +326,30 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered) {
       others_too = std::max(others_too, until + join->timeout);
     }
     const auto answered = record_.answered.find(request->incarnation);
-    asked.executed = executed(*request) && answered->second.keep_until > truth_.latest() + Duration{60'000};
+    asked.executed = executed(*request) && answered->second.keep_until > truth_.latest();
+    if (asked.executed) asked.kept_until = answered->second.keep_until;
   }
   return asked;
 }
 
 void Checker::answered(const Asked& asked, const round::Command& command, const Result<engine::TargetAnswer>& answer) {
   const round::RequestId* request = request_of(command);
+  if (const IncarnationId* who = asker_of(command); who != nullptr && !asked.altered) {
+    auto& open = unanswered_[*who];
+    if (const auto at = open.find(asked.at); at != open.end()) open.erase(at);
+    heard_[*who] = world_.now();  // it was executed between the two
+  }
   const auto named = [&] {
     return "request " + std::to_string(request->sequence) + " of " + request->incarnation.value;
   };
   const auto is_answered_now = [&] { return executed(*request); };
+  // The store's clock may have been put forward beyond it meanwhile.
+  const bool was_executed = asked.executed && asked.kept_until > truth_.latest();
   if (!answer && answer.error().reason == "TARGET_FROZEN") {
     return broke("a daemon's own check: " + answer.error().message);
   }
   if (!answer) {
-    if (request != nullptr && !passing(answer.error()) && (asked.executed || is_answered_now())) {
+    if (request != nullptr && !passing(answer.error()) && (was_executed || is_answered_now())) {
       broke("13: " + named() + " was executed, and is answered with " + answer.error().reason);
     }
     return;
@@ -253,13 +363,13 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
   const round::Reply& reply = answer->reply;
   if (request != nullptr) {
     if (asked.altered) {
-      if (asked.executed && reply.verdict != round::Verdict::kRefused) {
+      if (was_executed && reply.verdict != round::Verdict::kRefused) {
         broke("13: " + named() + " was answered under another body");
       }
       return;
     }
     if (reply.verdict == round::Verdict::kRefused) {
-      if (asked.executed && is_answered_now()) {
+      if (was_executed && is_answered_now()) {
         broke("13: " + named() + " was executed, and is refused with " + reply.error->reason);
       }
       return;
@@ -307,13 +417,16 @@ void Checker::shown(const engine::TargetState& state) {
   }
 }
 
-void Checker::watched(std::optional<Revision>& last, const engine::Update& update) {
+void Checker::watched(std::optional<Watched>& last, const engine::Update& update) {
   shown(*update.state);
   const Revision now = update.state->record.revision;
   const auto& events = *update.events;
+  // A gap says that something is missing, never that what was told is not so any more: that is another life.
+  if (last && last->epoch == update.state->epoch && now < last->revision) {
+    return broke("14: a watch went back from revision " + number(last->revision) + " to " + number(now));
+  }
   if (last && !update.gap) {
-    if (now < *last) return broke("14: a watch went back from revision " + number(*last) + " to " + number(now));
-    Revision expected = *last;
+    Revision expected = last->revision;
     for (const round::Event& event : events) {
       expected = expected.next();
       if (event.revision != expected) {
@@ -326,7 +439,7 @@ void Checker::watched(std::optional<Revision>& last, const engine::Update& updat
                    ", and no word of a gap");
     }
   }
-  last = now;
+  last = Watched{now, update.state->epoch};
 }
 
 void Checker::told(const std::string& who, const RoundId& id, round::State state) {
@@ -343,15 +456,30 @@ void Checker::told(const std::string& who, const RoundId& id, round::State state
   }
 }
 
+void Checker::told_applied(const std::string& who, const Plan& plan, Ms read_at) {
+  if (plan.opaque) return;
+  for (const Step& step : plan.steps) {
+    const auto at = stood_.find(step.id);
+    if (at != stood_.end() && at->second >= read_at) continue;
+    return broke("9: " + who + " was told that its plan is applied, but step " + step.id.value +
+                 " was pending when it looked and has not been applied since");
+  }
+}
+
 // ---- the target ----
 
 void Checker::claim_complete(Token token) { complete_ = std::max(complete_, token); }
 
-void Checker::took_effect(Token token, bool fenced, const std::string& what) {
+void Checker::took_effect(const RoundId& id, Token token, bool fenced, const std::string& what) {
   if (world_.traced()) world_.tell("   # in the target: " + what + " under token " + number(token));
   if (fenced && token < complete_) {
-    broke("5: " + what + " took effect under token " + number(token) + " after the claim of " + number(complete_) +
-          " was complete");
+    return broke("5: " + what + " took effect under token " + number(token) + " after the claim of " +
+                 number(complete_) + " was complete");
+  }
+  const auto life = rounds_.find(id);
+  if (life != rounds_.end() && life->second.ended) {
+    broke("7: " + what + " took effect after its round " + id.value + " had ended as " +
+          std::string(round::to_string(*life->second.ended)));
   }
 }
 
@@ -371,6 +499,7 @@ void Checker::applied(const RoundId& id, const Step& step, const std::vector<Ste
       return broke("10: step " + step.id.value + " was applied before step " + earlier->id.value);
     }
   }
+  stood(step.id);
   if (++times_applied_[step.id] > 1) broke("10: step " + step.id.value + " was applied twice");
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,13 @@ class Checker {
   struct Asked {
     Revision revision;      // of the truth when it arrived
     bool executed = false;  // the truth held this request's answer when it arrived
+    Instant kept_until;     // and keeps it so long
     bool altered = false;   // a forged body under an old id
     Ms at = 0;
   };
   Asked asked(const round::Command& command, bool altered);
+  // A daemon begins anew to hear of renewals: until now it could not, and it must have noticed that.
+  void listens(const std::string& daemon) { listens_since_[daemon] = world_.now(); }
   // The truth holds the answer to this very request.
   [[nodiscard]] bool executed(const round::RequestId& request) const;
   // A daemon answers.
@@ -42,23 +46,32 @@ class Checker {
   // A daemon shows somebody a state.
   void shown(const engine::TargetState& state);
   // A watch of a daemon says something. `last`: of this watch; nullopt: it is the first.
-  void watched(std::optional<Revision>& last, const engine::Update& update);
+  struct Watched {
+    Revision revision;
+    std::string epoch;
+  };
+  void watched(std::optional<Watched>& last, const engine::Update& update);
   // A process ends, and says to its pipeline that the round succeeded or failed.
   void told(const std::string& who, const RoundId& round, round::State state);
+  // It also says that `plan` is applied, which it had read as pending at `read_at`.
+  void told_applied(const std::string& who, const Plan& plan, Ms read_at);
 
   // ---- the target
   void claim_complete(Token token);
   // A run did something in the target: a step, whole or (outside a transaction) its statement or its mark.
-  void took_effect(Token token, bool fenced, const std::string& what);
+  void took_effect(const RoundId& round, Token token, bool fenced, const std::string& what);
   void applied(const RoundId& round, const Step& step, const std::vector<StepId>& before);
   void statement_ran(const StepId& step);  // outside a transaction, under the step lock
   // An operator put the target in order by hand.
+  void stood(const StepId& step) { stood_[step] = world_.now(); }
   void undone(const StepId& step) {
     times_applied_.erase(step);
     times_run_.erase(step);
   }
   // What stands in the target's history, and which opaque plans have run to their end.
   std::function<bool(const Plan& plan, const RoundId& round)> stands;
+  // A command of this round runs, and nobody has stopped it.
+  std::function<bool(const RoundId& round)> child_runs;
 
   // ---- what it knows
   [[nodiscard]] const round::Record& record() const { return record_; }
@@ -66,10 +79,14 @@ class Checker {
   [[nodiscard]] std::optional<Ms> became(round::State state, const RoundId& round) const;
 
  private:
-  void committed(const Change& change, const Truth::Entry* before, const Truth::Entry& now);
+  void committed(const Change& change, const std::string& by, const Truth::Entry& now);
   void check_event(const round::Event& event, const round::Record& before, const round::Record& after);
   [[nodiscard]] bool must_remember(const round::RequestId& request) const;
   void check_requests(const round::Record& before, const round::Record& after);
+  void check_leases(const round::Record& before, const round::Record& after, std::span<const round::Event> events,
+                    const std::string& by);
+  void check_grace(const round::Record& before, const round::Record& after);
+  [[nodiscard]] bool heard_since(const IncarnationId& incarnation, Ms when) const;
   void count_round(const RoundId& round, round::State state);
   void broke(const std::string& what) { world_.broke(what); }
 
@@ -102,6 +119,12 @@ class Checker {
   Token complete_;
   std::map<StepId, int> times_applied_;
   std::map<StepId, int> times_run_;
+  std::map<StepId, Ms> stood_;  // when it was applied last, whoever did it
+  std::map<std::string, Ms> listens_since_;
+  std::map<IncarnationId, Ms> lease_moved_;                // when its lease was stored last
+  std::map<IncarnationId, Ms> graced_;                     // when its lease was extended without a word from it
+  std::map<IncarnationId, Ms> heard_;                      // when a daemon heard of it last
+  std::map<IncarnationId, std::multiset<Ms>> unanswered_;  // what it asked a daemon, and when
 };
 
 }  // namespace syzygy::sim

@@ -63,6 +63,7 @@ Client::~Client() = default;
 
 void Client::begin() {
   deadline_ = world_.now() + job_.timeout;
+  astray_since_ = world_.now();
   stories_.reserve(3);
   stories_.push_back(live());
   stories_.front().start();
@@ -92,12 +93,30 @@ void Client::tell_to_stop() {
 void Client::check(Ms now) {
   if (!alive_) return;
   if (running()) ran_until_ = now;  // its deadline bounds waiting, never a claim or a run
+  // Once nothing goes wrong any more, whoever waits is somewhere waited for.
+  constexpr Ms kAstray = 20'000;
+  const bool calm = world_.is_calm() && now > world_.calm_since() + kAstray;
+  if (!calm || !member_ || running() || stopped() || now > deadline_ || is_known()) astray_since_ = now;
+  if (now > astray_since_ + kAstray) {
+    return world_.broke("20: " + name() + " waits for round " + self_.round.value +
+                        ", and for 20 s no round that goes on has known of it");
+  }
   if (running() || stopped()) return;
   const Ms since = std::max(deadline_, ran_until_);
   if (now > since + stopped_in_all() + 12'000) {
     world_.broke("20: " + name() + " has not returned, and its deadline is over for " + std::to_string(now - since) +
                  " ms");
   }
+}
+
+bool Client::is_known() const {
+  const round::Record& record = around_.checker.record();
+  const auto me = [this](const round::Member& member) {
+    return member.incarnation == self_.incarnation && member.standing != round::Standing::kLeft;
+  };
+  return std::ranges::any_of(record.guests, me) || std::ranges::any_of(record.rounds, [&](const round::Round& r) {
+           return !round::is_final(r.state) && std::ranges::any_of(r.members, me);
+         });
 }
 
 void Client::end(const std::string& how) {
@@ -326,6 +345,7 @@ Task<> Client::live() {
     if (job_.has_database) {
       for (int attempt = 0; attempt < 3 && !read; ++attempt) {
         read = co_await query<Read>(Fault::kDatabaseLost, [this] {
+          read_at_ = world_.now();
           const std::string last = job_.directory.empty() ? "" : job_.directory.back().id.value;
           return Read{pending_plan(), around_.database.seen_by_join(last)};
         });
@@ -337,6 +357,7 @@ Task<> Client::live() {
         co_return;
       }
     } else {
+      read_at_ = world_.now();
       read = Read{pending_plan(), {}};
     }
     around_.database.end(session_);  // nothing is held open while waiting
@@ -393,6 +414,7 @@ Task<> Client::live() {
           break;
         case round::Verdict::kApplied:
           if (!round.empty()) finish(round::State::kSucceeded, round);
+          if (plan_) around_.checker.told_applied(name(), *plan_, read_at_);
           end("already-applied");
           break;
         case round::Verdict::kFailed:
@@ -455,6 +477,7 @@ Task<bool> Client::wait_for_outcome() {
       const bool elsewhere = done->round != self_.round;
       if (done->state == v1::ROUND_STATE_SUCCEEDED) {
         finish(round::State::kSucceeded, done->round);
+        if (plan_) around_.checker.told_applied(name(), *plan_, read_at_);
         end("applied");
       } else if (done->state == v1::ROUND_STATE_FAILED) {
         finish(round::State::kFailed, done->round);
@@ -971,6 +994,29 @@ Task<> Client::report(round::Report what) {
   self_.running = Token{};
   confirmed_ = false;
   if (!answer && may_heal(answer.error())) end("undelivered");
+}
+
+// ---- who only looks ----
+
+void Onlooker::look() {
+  auto stream = std::make_shared<Stream>();
+  stream->number = world_.next_number();
+  stream->client = node();
+  stream->on_update = [this](const engine::Update& update) { state_ = update.state; };
+  stream->on_broken = [] {};
+  if (world_.open(node(), daemon_.node())) {
+    daemon_.watch(stream, state_ ? state_->epoch : "", state_ ? state_->record.revision : Revision{});
+  } else {
+    stream->broken = true;
+  }
+  // It finds out in its own time that the stream is broken, and begins anew.
+  const auto again = std::make_shared<std::function<void()>>();
+  *again = [this, stream, again] {
+    if (!stream->broken) return world_.after(1'000, *again);
+    daemon_.unwatch(stream);
+    look();
+  };
+  world_.after(1'000, *again);
 }
 
 // ---- the operator ----

@@ -120,6 +120,7 @@ class Client final : public Caller {
   [[nodiscard]] Plan pending_plan() const;
   [[nodiscard]] Plan plan_of(const std::vector<Step>& steps) const;
   [[nodiscard]] bool lease_is_over() const;
+  [[nodiscard]] bool is_known() const;  // by the record, as somebody who waits
   [[nodiscard]] Why must_stop() const;
   [[nodiscard]] round::RequestId next_request() { return {self_.incarnation, ++sequence_}; }
   [[nodiscard]] round::Finding finding(const Plan& plan, const RoundId& round, const migration::Snapshot& snapshot,
@@ -130,6 +131,7 @@ class Client final : public Caller {
   std::vector<Task<>> stories_;
   Ms deadline_ = 0;
   Ms ran_until_ = 0;
+  Ms astray_since_ = 0;
   Self self_;
   bool ended_ = false;
   bool ever_joined_ = false;
@@ -139,6 +141,7 @@ class Client final : public Caller {
   bool token_refused_ = false;
   bool left_ = false;
   std::optional<Plan> plan_;  // that it joined with
+  Ms read_at_ = 0;            // when that was read
   Revision to_acknowledge_;
   engine::TargetStatePtr state_;
   std::shared_ptr<const v1::Target> view_;
@@ -153,6 +156,19 @@ class Client final : public Caller {
   Daemon* stream_at_ = nullptr;
   SessionPtr session_;
   std::vector<SessionPtr> children_;
+};
+
+// Who only looks, at one daemon, for as long as that is there: a dashboard. Nothing that it does makes the daemon look
+// at its store, so what the daemon misses it misses too.
+class Onlooker final : public Process {
+ public:
+  Onlooker(World& world, Daemon& daemon, Node node, std::string name)
+      : Process(world, node, std::move(name)), daemon_(daemon) {}
+  void look();
+
+ private:
+  Daemon& daemon_;
+  engine::TargetStatePtr state_;
 };
 
 // Who looks after rounds that nobody else can end.

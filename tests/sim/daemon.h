@@ -22,7 +22,7 @@ struct Stream {
   Node client = 0;
   bool broken = false;  // the client hears nothing any more, and will notice
   Ms delivered_at = 0;
-  std::optional<Revision> told;
+  std::optional<Checker::Watched> told;
   Ms open_since = 0;
   std::function<void(engine::Update)> on_update;
   std::function<void()> on_broken;

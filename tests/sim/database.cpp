@@ -12,6 +12,7 @@ using migration::ClaimRow;
 
 Database::Database(World& world, Checker& checker) : world_(world), checker_(checker) {
   checker_.stands = [this](const Plan& plan, const RoundId& round) { return stands(plan, round); };
+  checker_.child_runs = [this](const RoundId& round) { return child_runs(round); };
 }
 
 // ---- sessions ----
@@ -135,7 +136,7 @@ void Database::write_history(const Run& run, const Step& step, bool last) {
 bool Database::commit(const SessionPtr& session, const Run& run, const Step& step, bool last) {
   if (!session->alive || !session->row) return false;
   session->row = false;
-  checker_.took_effect(run.token, run.fenced, "step " + step.id.value);
+  checker_.took_effect(run.round, run.token, run.fenced, "step " + step.id.value);
   write_history(run, step, last);
   return true;
 }
@@ -170,7 +171,7 @@ void Database::run_outside(const SessionPtr& session, const Run& run, const Step
   world_.after(takes, [this, session, run, step, done = std::move(done)] {
     session->busy_until = 0;
     if (!session->alive) return;
-    checker_.took_effect(run.token, run.fenced, "the statement of step " + step.id.value);
+    checker_.took_effect(run.round, run.token, run.fenced, "the statement of step " + step.id.value);
     if (run.fenced) checker_.statement_ran(step.id);
     done();
   });
@@ -179,7 +180,7 @@ void Database::run_outside(const SessionPtr& session, const Run& run, const Step
 Database::Begun Database::finish_outside(const SessionPtr& session, const Run& run, const Step& step, bool last) {
   if (!session->alive) return Begun::kBusy;
   if (!run.fenced && (row_.token != run.token || row_.incarnation != run.incarnation)) return Begun::kFencedOut;
-  checker_.took_effect(run.token, run.fenced, "the history of step " + step.id.value);
+  checker_.took_effect(run.round, run.token, run.fenced, "the history of step " + step.id.value);
   write_history(run, step, last);
   session->lock = false;
   return Begun::kYes;
@@ -196,7 +197,7 @@ SessionPtr Database::run_child(const Run& run, Ms takes, std::function<void()> d
   world_.after(takes, [this, session, run, done = std::move(done)] {
     session->busy_until = 0;
     if (!session->alive) return;
-    checker_.took_effect(run.token, false, "the command");
+    checker_.took_effect(run.round, run.token, false, "the command");
     ++children_done_[run.round];
     end(session);
     done();
@@ -207,6 +208,12 @@ SessionPtr Database::run_child(const Run& run, Ms takes, std::function<void()> d
 bool Database::child_sessions(const RoundId& round, Token token) const {
   return std::ranges::any_of(sessions_, [&](const SessionPtr& session) {
     return session->of_child && session->round == round && session->token == token;
+  });
+}
+
+bool Database::child_runs(const RoundId& round) const {
+  return std::ranges::any_of(sessions_, [&](const SessionPtr& session) {
+    return session->of_child && session->round == round && session->busy_until > world_.now();
   });
 }
 
@@ -234,7 +241,19 @@ void Database::apply_by_hand(const Step& step) {
   row.step.stage = step.stage;
   applied_.push_back(std::move(row));
   recent_.insert(recent_.begin(), step);
+  checker_.stood(step.id);
   if (world_.traced()) world_.tell("   # in the target: step " + step.id.value + " by hand");
+}
+
+bool Database::may_revert(const Step& step) const {
+  return !row_locked() && !step_locked() && is_applied(step.id) && begun_.empty();
+}
+
+void Database::revert_by_hand(const Step& step) {
+  std::erase_if(applied_, [&](const AppliedRow& row) { return row.step.id == step.id; });
+  std::erase(recent_, step);
+  checker_.undone(step.id);
+  if (world_.traced()) world_.tell("   # in the target: step " + step.id.value + " is taken back by hand");
 }
 
 void Database::stop_everything_of(const RoundId& round) {

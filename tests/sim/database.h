@@ -75,6 +75,7 @@ class Database {
   // An opaque run's child: does its work after `takes`, in a session of its own.
   SessionPtr run_child(const Run& run, Ms takes, std::function<void()> done);
   [[nodiscard]] bool child_sessions(const RoundId& round, Token token) const;
+  [[nodiscard]] bool child_runs(const RoundId& round) const;  // and nobody has stopped it
   void mark_ended(const Run& run);
 
   enum class Settled { kApplied, kNotApplied, kBegun, kFencedOut };
@@ -85,6 +86,8 @@ class Database {
   void stop_everything_of(const RoundId& round);
   // Another tool applies a step, and writes it into the history that it shares. It waits for whoever runs one.
   void apply_by_hand(const Step& step);
+  [[nodiscard]] bool may_revert(const Step& step) const;
+  void revert_by_hand(const Step& step);
   [[nodiscard]] bool stands(const Plan& plan, const RoundId& round) const;
 
   [[nodiscard]] Token token() const { return row_.token; }

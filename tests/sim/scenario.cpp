@@ -28,6 +28,9 @@ class Scenario {
       daemons_.push_back(
           std::make_unique<Daemon>(world_, truth_, checker_, next_node_++, "daemon" + std::to_string(i)));
     }
+    for (const auto& daemon : daemons_) {
+      onlookers_.push_back(std::make_unique<Onlooker>(world_, *daemon, next_node_++, "onlooker at " + daemon->name()));
+    }
     operator_ =
         std::make_unique<Operator>(around_, next_node_++, [this](const RoundId& round) { stop_appliers(round); });
   }
@@ -64,6 +67,7 @@ class Scenario {
   Views views_;
   std::vector<std::unique_ptr<Daemon>> daemons_;
   Surroundings around_{world_, checker_, database_, daemons_, views_};
+  std::vector<std::unique_ptr<Onlooker>> onlookers_;
   std::unique_ptr<Operator> operator_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::shared_ptr<Pipeline>> pipelines_;
@@ -100,9 +104,15 @@ void Scenario::start_process(const std::shared_ptr<Pipeline>& pipeline) {
 void Scenario::deploy(bool last) {
   Random& chance = world_.chance();
   ++deployed_;
-  const bool opaque = !last && chance.chance(220);
-  const std::size_t before = directory_.size();
-  if (!opaque) {
+  // Somebody took the newest step back: what is deployed again is what was applied before.
+  const auto is_over = [](const round::Round& r) { return round::is_final(r.state); };
+  const bool again = !last && !directory_.empty() && std::ranges::all_of(checker_.record().rounds, is_over) &&
+                     database_.may_revert(directory_.back()) &&
+                     world_.strikes(Fault::kStepReverted, directory_.back().id.value);
+  if (again) database_.revert_by_hand(directory_.back());
+  const bool opaque = !last && !again && chance.chance(220);
+  const std::size_t before = directory_.size() - (again ? 1 : 0);
+  if (!opaque && !again) {
     const std::size_t more = last ? 1 : 1 + chance.below(3);
     for (std::size_t i = 0; i < more; ++i) {
       const std::string id = std::to_string(1'001 + directory_.size()).substr(1);
@@ -312,6 +322,7 @@ void Scenario::run_until_done(Ms most) {
 
 Played Scenario::play() {
   for (const auto& daemon : daemons_) daemon->start();
+  for (const auto& onlooker : onlookers_) onlooker->look();
   look();
   world_.after(world_.shape.chaos_every, [this] { chaos(); });
   for (std::size_t i = 0; i < world_.shape.deployments && world_.broken().empty(); ++i) {

@@ -49,6 +49,7 @@ constexpr Kind kKinds[] = {
     {Fault::kDatabaseAway, "database-away", 60},
     {Fault::kStepFails, "step-fails", 120},
     {Fault::kStepByHand, "step-by-hand", 250},
+    {Fault::kStepReverted, "step-reverted", 500},
     {Fault::kRequestAltered, "request-altered", 40},
     {Fault::kOperator, "operator", 120},
 };

@@ -50,6 +50,7 @@ enum class Fault : std::uint8_t {
   kDatabaseAway,        // cannot be reached, for a while
   kStepFails,
   kStepByHand,      // somebody applies a pending step with another tool, beside every round
+  kStepReverted,    // somebody takes back the newest step while nothing runs, and the same image is deployed again
   kRequestAltered,  // the same request id comes again with another body
   kOperator,        // severs, pins, excuses
   kCount,

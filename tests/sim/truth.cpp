@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/clock_watch.h"
 #include "store/server_clock.h"
 
 namespace syzygy::sim {
@@ -37,8 +38,6 @@ CommitResult Truth::commit(const Change& change, const StoreSide* by) {
   const bool exists = found != entries_.end();
   const bool expected = exists ? change.expected == found->second.version : !change.expected;
   if (!expected) return {CommitOutcome::kConflict, {}, held(change.key)};
-  std::optional<Entry> before;
-  if (exists) before = Entry{found->second.version, found->second.bytes, {}, found->second.last_revision};
   if (auto rises = check_history_rises(change, exists ? found->second.last_revision : 0); !rises) {
     world_.broke("14: " + rises.error().message);
     return {CommitOutcome::kConflict, {}};
@@ -50,12 +49,22 @@ CommitResult Truth::commit(const Change& change, const StoreSide* by) {
   for (const HistoryRow& row : change.history) entry.rows[row.revision] = row.bytes;
   if (!change.history.empty()) entry.last_revision = change.history.back().revision;
   entry.rows.erase(entry.rows.begin(), entry.rows.lower_bound(change.history_floor));
-  if (on_commit) on_commit(change, before ? &*before : nullptr, entry);
+  if (on_commit) on_commit(change, by == nullptr ? "" : by->daemon_.name(), entry);
   const Version version = entry.version;
   for (StoreSide* side : sides_) {
     if (side != by) side->hint(change.key, version);
   }
   return {CommitOutcome::kCommitted, version};
+}
+
+void Truth::jump(Ms by) {
+  constexpr Ms kBlur = 60'000;
+  offset_ += by;
+  if (by > 2 * engine::ClockWatch::kTolerance.count()) {
+    stepped_at_ = world_.now();
+  } else {
+    blurred_until_ = world_.now() + kBlur;
+  }
 }
 
 std::optional<Loaded> Truth::held(const std::string& key) const {

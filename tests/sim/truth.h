@@ -30,14 +30,26 @@ class Truth {
     std::uint64_t last_revision = 0;
   };
 
-  // Called after each commit that happened, with what was there before (null: nothing).
-  std::function<void(const Change& change, const Entry* before, const Entry& now)> on_commit;
+  // Called after each commit that happened, by the daemon of that name (empty: nobody knows any more).
+  std::function<void(const Change& change, const std::string& by, const Entry& now)> on_commit;
 
   [[nodiscard]] Instant now() const { return {1'700'000'000'000 + world_.now() + offset_}; }
   [[nodiscard]] Instant latest() const { return latest_; }  // that was ever told
-  void jump(Ms by) { offset_ += by; }
-  void go_away(Ms for_how_long) { away_until_ = std::max(away_until_, world_.now() + for_how_long); }
-  void come_back() { away_until_ = 0; }
+  void jump(Ms by);
+  // Since when the clock has been what leases were given by, or has stepped so far that nobody can miss it.
+  [[nodiscard]] Ms stepped_at() const { return stepped_at_; }
+  // It stepped back lately, or by so little that not everybody notices.
+  [[nodiscard]] bool clock_blurred() const { return world_.now() < blurred_until_; }
+  void go_away(Ms for_how_long) {
+    if (!away()) away_from_ = world_.now();
+    away_until_ = std::max(away_until_, world_.now() + for_how_long);
+  }
+  void come_back() { away_until_ = std::min(away_until_, world_.now()); }
+  // When it came back, if it was away for so long that every daemon must have noticed.
+  [[nodiscard]] std::optional<Ms> back_from_outage() const {
+    constexpr Ms kLong = 5'000;
+    return away() || away_until_ < away_from_ + kLong ? std::nullopt : std::optional(away_until_);
+  }
   [[nodiscard]] bool away() const { return world_.now() < away_until_; }
 
   [[nodiscard]] const Entry* find(const std::string& key) const;
@@ -51,7 +63,10 @@ class Truth {
 
   World& world_;
   Ms offset_ = 0;
+  Ms stepped_at_ = 0;
+  Ms blurred_until_ = 0;
   Instant latest_;
+  Ms away_from_ = 0;
   Ms away_until_ = 0;
   std::uint64_t counter_ = 0;
   std::map<std::string, Entry, std::less<>> entries_;
