@@ -87,6 +87,26 @@ TEST_F(Formats, Goose) {
   EXPECT_FALSE(all[1].down);
 }
 
+// sqlx's directories are plain ones, or have golang-migrate's names; its marker counts where sqlx looks for it.
+TEST_F(Formats, SqlxRunsAFileOutsideATransaction) {
+  write("1_a.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (a);");
+  write("2_b.sql", "SELECT 1;\n-- no-transaction\nSELECT 2;");
+  const auto plain = read();
+  ASSERT_EQ(plain.size(), 2U);
+  EXPECT_TRUE(plain[0].up.no_transaction);
+  EXPECT_FALSE(plain[1].up.no_transaction);
+}
+
+TEST_F(Formats, SqlxRunsAPairOfFilesOutsideATransaction) {
+  write("1_a.up.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 1;");
+  write("1_a.down.sql", "-- no-transaction because of CONCURRENTLY\nDROP INDEX CONCURRENTLY i;\nSELECT 1;");
+  const auto pairs = read();
+  ASSERT_EQ(pairs.size(), 1U);
+  EXPECT_TRUE(pairs[0].up.no_transaction);
+  ASSERT_TRUE(pairs[0].down);
+  EXPECT_TRUE(pairs[0].down->no_transaction);
+}
+
 TEST_F(Formats, OurMarkersHoldInEachDirectionOfGoose) {
   write("1_a.sql", "-- +goose Up\nSELECT 1;");
   write("2_b.sql",

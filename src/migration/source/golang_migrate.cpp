@@ -34,7 +34,7 @@ Result<std::vector<Migration>> read_golang_migrate(const Listing& listing, Diale
     auto named = numbered_name(
         std::string_view(file.name).substr(0, file.name.size() - (up ? kUpSuffix : kDownSuffix).size()), file);
     if (!named) return std::unexpected(named.error());
-    auto marked = read_markers(dialect, file.text, file.path.string());
+    auto marked = read_markers(dialect, file.text, file.path.string(), {.tool = {}, .sqlx = true});
     if (!marked) return std::unexpected(marked.error());
     // golang-migrate sends the file as it is: a single statement is in no transaction.
     marked->up.no_transaction = marked->up.no_transaction || only_outside_transaction(dialect, marked->up);

@@ -51,6 +51,7 @@ class MarkerReader {
         }
         continue;
       }
+      if (options_.sqlx && token->offset == 0 && body.starts_with("no-transaction")) script_->no_transaction = true;
       if (auto foreign = check_foreign(body); !foreign) return std::unexpected(foreign.error());
       if (!body.starts_with(kPrefix)) continue;
       const std::string_view marker = trimmed(body.substr(kPrefix.size()));

@@ -28,6 +28,7 @@ struct Marked {
 struct MarkerOptions {
   std::string_view tool;       // whose directives may stand here, since its reader has read them: "goose"
   std::size_t first_line = 1;  // of the text in its file
+  bool sqlx = false;           // a file that begins with sqlx's "-- no-transaction" is one
 };
 
 // `text` as read_text() gives it. Errors: MIGRATIONS_BAD_MARKER, MIGRATIONS_FORMAT, with file and line.

@@ -30,7 +30,7 @@ Result<std::vector<Migration>> read_plain(const Listing& listing, Dialect dialec
     const auto stem = std::string_view(file.name).substr(0, file.name.size() - (down ? kDown : kSql).size());
     auto named = numbered_name(stem, file);
     if (!named) return std::unexpected(named.error());
-    auto marked = read_markers(dialect, file.text, file.path.string());
+    auto marked = read_markers(dialect, file.text, file.path.string(), {.tool = {}, .sqlx = true});
     if (!marked) return std::unexpected(marked.error());
     if (!down) {
       Migration migration;
