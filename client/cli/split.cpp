@@ -60,11 +60,12 @@ Result<SplitOptions> options_of(const Settings& settings) {
     options.unclear = settings.unclear_stage == "pre_deploy" ? Stage::kPreDeploy : Stage::kPostDeploy;
   }
   for (const std::string& given : settings.bridging_defaults) {
-    // COLUMN=EXPRESSION; an = within an expression alone does not stand behind a name.
-    const auto equals = given.find('=');
-    const std::string name = given.substr(0, equals);
+    // COLUMN=EXPRESSION, "A Column"=EXPRESSION; an = within an expression alone does not stand behind a name.
+    const bool quoted = given.starts_with('"') && given.find("\"=") != std::string::npos;
+    const auto equals = quoted ? given.find("\"=") + 1 : given.find('=');
+    const std::string name = quoted ? given.substr(1, equals - 2) : given.substr(0, equals);
     const bool named =
-        equals != std::string::npos && !name.empty() && name.find_first_of(" '\"()") == std::string::npos;
+        quoted || (equals != std::string::npos && !name.empty() && name.find_first_of(" '\"()") == std::string::npos);
     const std::string expression = named ? given.substr(equals + 1) : given;
     if (expression.empty()) {
       return failure(ErrorCode::kInvalidArgument, "SPLIT_REFUSED",

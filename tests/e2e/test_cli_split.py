@@ -6,27 +6,34 @@
 import base64
 import glob
 import hashlib
+import json
 import os
 import pty
 import sqlite3
 import subprocess
+import threading
 import unittest
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
-from .support.processes import ScratchDirectory
+from .support.processes import ScratchDirectory, wait_until
 from .support.site import CliTest, Ended, Site, syzygy
 
 BASE = """CREATE TABLE customers (id int PRIMARY KEY);
 CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, email text NOT NULL, age int, note text, customer int DEFAULT 7);
 CREATE INDEX users_note ON users (note);
 GRANT SELECT ON users TO PUBLIC;
+GRANT UPDATE (age, name) ON users TO PUBLIC;
+COMMENT ON COLUMN users.age IS 'in years';
 INSERT INTO customers SELECT generate_series(1, 50);
 INSERT INTO users (name, email, age, customer) SELECT 'u' || n, 'e' || n, n, 1 + n % 50 FROM generate_series(1, 3000) AS n;
 """
 
 
 class Row(NamedTuple):
-    """`old` and `new` are what the releases before and after run; both run between the halves."""
+    """`old` and `new` are what the releases before and after run; both run between the halves.
+
+    `seen` is asked there afterwards (query -> its one value), and what is `kept_out` must fail there.
+    """
 
     change: str
     old: Sequence[str]
@@ -36,6 +43,8 @@ class Row(NamedTuple):
     pre: int = 1
     post: int = 1
     back: str = ""
+    seen: Dict[str, str] = {}
+    kept_out: Sequence[str] = ()
 
 
 OLD_INSERT = "INSERT INTO users (name, email) VALUES ('old', 'old@x')"
@@ -72,19 +81,24 @@ ROWS = {
     "drop_not_null_column_with_a_default": Row(
         "ALTER TABLE users DROP COLUMN email;\n",
         (OLD_INSERT, OLD_SELECT), ("INSERT INTO users (name) VALUES ('new')", "SELECT id, name, age FROM users"),
-        {"SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'": "0"}, ["--default", "users.email='gone'"]),
+        {"SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'": "0"}, ["--default", "users.email='gone'"],
+        back="ALTER TABLE users ADD COLUMN email text NOT NULL DEFAULT '';\n", seen={"SELECT count(*) FROM users WHERE name = 'new' AND email = 'gone'": "1"}),
     "set_not_null": Row(
         "UPDATE users SET age = 0 WHERE age IS NULL;\nALTER TABLE users ALTER COLUMN age SET NOT NULL;\n",
         ("INSERT INTO users (name, email, age) VALUES ('old', 'o', 1)", OLD_SELECT),
         ("INSERT INTO users (name, email, age) VALUES ('new', 'n', 2)", OLD_SELECT),
         {NOT_NULL.format("age"): "True", "SELECT count(*) FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype = 'c'": "0"},
-        ["--stage", "pre_deploy"], pre=1, post=3),
+        ["--stage", "pre_deploy"], pre=1, post=3, back="ALTER TABLE users ALTER COLUMN age DROP NOT NULL;\n"),
     "foreign_key_on_a_table_in_use": Row(
         "CREATE TABLE other (id int);\nALTER TABLE users ADD FOREIGN KEY (customer) REFERENCES customers (id);\n",
         (*OLD, "INSERT INTO users (name, email, customer) VALUES ('old', 'o', 9999)", "DELETE FROM users WHERE customer = 9999"),
         ("INSERT INTO users (name, email, customer) VALUES ('new', 'n', 1)", "SELECT * FROM other"),
         {"SELECT convalidated FROM pg_constraint WHERE conname = 'users_customer_fkey'": "True"}, post=2,
         back="ALTER TABLE users DROP CONSTRAINT users_customer_fkey;\nDROP TABLE other;\n"),
+    "a_constraint_is_not_validated_behind_a_lock": Row(
+        "ALTER TABLE users DROP COLUMN note, ADD COLUMN second int, ADD CONSTRAINT second_one FOREIGN KEY (second) REFERENCES customers (id);\n",
+        (OLD_INSERT, OLD_SELECT), ("INSERT INTO users (name, email, second) VALUES ('new', 'n', 2)", "SELECT second FROM users"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'second_one'": "True"}, post=2),
     "check_on_a_table_in_use": Row(
         "CREATE TABLE other (id int);\nALTER TABLE users ADD CONSTRAINT grown CHECK (age > 0);\n",
         (*OLD, "INSERT INTO users (name, email, age) VALUES ('old', 'o', -1)", "DELETE FROM users WHERE age < 0"),
@@ -93,11 +107,16 @@ ROWS = {
     "foreign_key_on_a_new_nullable_column": Row(
         "ALTER TABLE users ADD COLUMN second int;\nALTER TABLE users ADD CONSTRAINT second_one FOREIGN KEY (second) REFERENCES customers (id);\n",
         OLD, ("INSERT INTO users (name, email, second) VALUES ('new', 'n', 2)", "SELECT second FROM users"),
-        {"SELECT convalidated FROM pg_constraint WHERE conname = 'second_one'": "True"}, back="ALTER TABLE users DROP COLUMN second;\n"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'second_one'": "True"}, back="ALTER TABLE users DROP COLUMN second;\n",
+        kept_out=["UPDATE users SET second = 9999 WHERE name = 'new'"]),
     "check_on_a_new_nullable_column": Row(
         "ALTER TABLE users ADD COLUMN size int;\nALTER TABLE users ADD CONSTRAINT sized CHECK (size > 0 AND size < 10);\n",
         OLD, ("INSERT INTO users (name, email, size) VALUES ('new', 'n', 2)", "SELECT size FROM users"),
-        {"SELECT convalidated FROM pg_constraint WHERE conname = 'sized'": "True"}),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'sized'": "True"}, kept_out=["UPDATE users SET size = 50 WHERE name = 'new'"]),
+    "check_that_looks_at_null": Row(
+        "ALTER TABLE users ADD COLUMN size int;\nALTER TABLE users ADD CONSTRAINT sized CHECK (size IS NULL OR size > 0);\n",
+        OLD, ("INSERT INTO users (name, email, size) VALUES ('new', 'n', 2)", "SELECT size FROM users"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'sized'": "True"}, post=2),
     "check_that_null_breaks_on_a_new_column": Row(
         "ALTER TABLE users ADD COLUMN size int;\nALTER TABLE users ADD CONSTRAINT sized CHECK (age IS NULL OR size IS NULL);\n",
         OLD, ("INSERT INTO users (name, email, size) VALUES ('new', 'n', 2)", "SELECT size FROM users"),
@@ -107,13 +126,18 @@ ROWS = {
         (OLD_INSERT, OLD_SELECT, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n1') ON CONFLICT (email) DO NOTHING",),
         {"SELECT indisvalid FROM pg_index JOIN pg_constraint ON conindid = indexrelid WHERE conname = 'one_email'": "True"},
         ["--stage", "pre_deploy"], pre=2, post=0, back="ALTER TABLE users DROP CONSTRAINT one_email;\n"),
+    "unique_that_old_code_does_not_keep": Row(
+        "ALTER TABLE users ADD CONSTRAINT one_email UNIQUE NULLS NOT DISTINCT (email, age) INCLUDE (note);\n",
+        (OLD_INSERT, OLD_INSERT, OLD_SELECT, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n1') ON CONFLICT DO NOTHING",),
+        {"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'one_email'": "UNIQUE NULLS NOT DISTINCT (email, age) INCLUDE (note)"},
+        ["--stage", "post_deploy"], pre=0, post=2),
     "create_index": Row(
         "CREATE INDEX ON users (name);\nCREATE TABLE other (id int);\n",
         OLD, ("SELECT id FROM users WHERE name = 'u1'", "SELECT * FROM other"),
         {"SELECT indisvalid FROM pg_index WHERE indexrelid = 'users_name_idx'::regclass": "True"}, pre=2, post=0),
     "drop_index": Row(
         "CREATE TABLE other (id int);\nDROP INDEX users_note;\n",
-        OLD, ("SELECT * FROM other",), {"SELECT count(*) FROM pg_class WHERE relname = 'users_note'": "0"}),
+        OLD, ("SELECT * FROM other",), {"SELECT count(*) FROM pg_class WHERE relname = 'users_note'": "0"}, back="CREATE INDEX users_note ON users (note);\nDROP TABLE other;\n"),
     "rename_column": Row(
         "ALTER TABLE users RENAME COLUMN name TO full_name;\n",
         (*OLD, "UPDATE users SET name = 'older' WHERE name = 'u2'", "SELECT 1 / count(*) FROM users WHERE full_name = 'older'"),
@@ -121,7 +145,9 @@ ROWS = {
          "SELECT 1 / count(*) FROM users WHERE full_name = 'u4'"),
         {"SELECT count(*) FROM users WHERE full_name IN ('older', 'newer', 'old', 'new')": "6", NOT_NULL.format("full_name"): "True",
          "SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'name'": "0", "SELECT count(*) FROM pg_trigger": "0"},
-        ["--bridge-renames"], pre=2, back="ALTER TABLE users RENAME COLUMN full_name TO name;\n"),
+        ["--bridge-renames"], pre=2, back="ALTER TABLE users RENAME COLUMN full_name TO name;\n",
+        seen={"SELECT count(*) FROM users WHERE name IS DISTINCT FROM full_name": "0", "SELECT count(*) FROM users WHERE full_name IN ('older', 'newer', 'old', 'new')": "4",
+              "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'full_name'": "{=w/postgres}"}),
     "rename_table": Row(
         "ALTER TABLE users RENAME TO people;\n",
         (*OLD, "SELECT 1 / count(*) FROM information_schema.role_table_grants WHERE table_name = 'users' AND grantee = 'PUBLIC'"), ("INSERT INTO people (name, email) VALUES ('new', 'n')", "SELECT name FROM people"),
@@ -131,7 +157,9 @@ ROWS = {
         "ALTER TABLE users ALTER COLUMN age TYPE bigint;\n",
         OLD, ("INSERT INTO users (name, email, age) VALUES ('new', 'n', 8)", "SELECT age FROM users"),
         {"SELECT atttypid::regtype FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age'": "bigint",
-         "SELECT sum(age) FROM users WHERE name LIKE 'u%'": str(3000 * 3001 // 2), "SELECT count(*) FROM users WHERE age = 8": "3"},
+         "SELECT sum(age) FROM users WHERE name LIKE 'u%'": str(3000 * 3001 // 2), "SELECT count(*) FROM users WHERE age = 8": "3",
+         "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age'": "{=w/postgres}",
+         "SELECT col_description('users'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'age'": "in years"},
         pre=2, back="ALTER TABLE users ALTER COLUMN age TYPE int;\n"),
     "change_type_of_a_column_with_a_default": Row(
         "ALTER TABLE users ALTER COLUMN customer TYPE bigint;\n",
@@ -200,27 +228,53 @@ class SplitCase(CliTest):
         stages = [self.text(site, name) for name in halves(site)[1:]]
         counts = (sum("-- syzygy:stage pre_deploy" in text for text in stages), sum("-- syzygy:stage post_deploy" in text for text in stages))
         self.assertEqual(counts, (row.pre, row.post), self.texts(site))
+        self.harmless(site)
         if row.pre:
             self.applies(site, "--pre-deploy")
         self.run_all(site, "old code between the halves", row.old)
         self.run_all(site, "new code between the halves", row.new)
+        for query, wanted in row.seen.items():
+            self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
+        for statement in row.kept_out:
+            with self.assertRaises(Exception, msg=statement):
+                self.value(site, statement + " RETURNING 1")
         if row.pre:
             self.run_all(site, "old code beside the new one", row.old)
         self.applies(site)
         self.run_all(site, "new code after both", row.new)
         for query, wanted in row.after.items():
             self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
+        self.nothing_left(site)
+        if row.back and row.pre and row.post:
+            self.applies(site, "--revert-to", f"{1 + row.pre:04}")
+            self.run_all(site, "old code after the way back to between the halves", row.old[:2])
+            self.run_all(site, "new code after the way back to between the halves", row.new)
+            self.applies(site)
         if row.back:
             self.applies(site, "--revert-to", "0001")
             self.run_all(site, "old code after the way back", row.old[:2])
+            self.nothing_left(site)
+
+    def harmless(self, site: Site) -> None:
+        """What the linter, whose claims are held against PostgreSQL, would say against a half."""
+
+    def nothing_left(self, site: Site) -> None:
+        pass
 
 
 class SplitTest(SplitCase):
     def row(self, row: Row) -> None:
         site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
         self.prove(site, row)
-        if row.back:
-            self.assertEqual(self.value(site, "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"), "0")
+
+    def harmless(self, site: Site) -> None:
+        for finding in json.loads(syzygy("lint", site.dir, "--output", "json").out)["findings"]:
+            told = finding["group"] in ("blocks", "rewrites", "cannot work") and finding["severity"] == "error" and finding["migration"] != "0001"
+            self.assertFalse(told, f"{finding}\n{self.texts(site)}")
+
+    def nothing_left(self, site: Site) -> None:
+        ours = "SELECT (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal) + (SELECT count(*) FROM pg_proc WHERE proname LIKE 'syzygy%')"
+        self.assertEqual(self.value(site, ours), "0")
 
     def test_a_split_migration_has_nothing_left_to_split(self) -> None:
         site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ADD COLUMN phone text NOT NULL;\n")
@@ -239,15 +293,146 @@ class SplitTest(SplitCase):
         self.assertIn("DROP INDEX CONCURRENTLY users_note;", dropped)
 
     def test_a_change_of_type_stops_where_something_would_be_lost_that_the_files_do_not_know(self) -> None:
-        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+        noop = "CREATE FUNCTION noop() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
+        for by_hand, named in ((["CREATE INDEX by_age ON users (age)"], "index by_age"), (["CREATE STATISTICS about_age ON age, name FROM users"], "statistics object about_age"),
+                               ([noop, "CREATE TRIGGER on_age AFTER UPDATE OF age ON users EXECUTE FUNCTION noop()"], "trigger on_age on table users"),
+                               (["ALTER TABLE users ADD COLUMN twice int GENERATED ALWAYS AS (age * 2) STORED"], "column twice of table users")):  # fmt: skip
+            with self.subTest(named):
+                site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE)
+                self.applies(site)
+                self.run_all(site, "by hand", by_hand)
+                site.write(m0002_change="ALTER TABLE users ALTER COLUMN age TYPE bigint;\n")
+                self.assertEqual(self.split(site).code, 0)
+                done = site.alone("--pre-deploy")
+                self.assertEqual(done.code, 80, done.err)
+                self.assertIn(f"{named} depends on column age of users, and would be lost with it", done.err)
+                self.run_all(site, "old code", OLD)
+
+    def test_a_change_of_type_where_nothing_is_known_of_the_column(self) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\nSELECT 1;")
+        self.run_all(site, "by hand", [BASE])
         self.applies(site)
-        self.run_all(site, "by hand", ["CREATE INDEX by_age ON users (age)"])
-        site.write(m0002_change="ALTER TABLE users ALTER COLUMN age TYPE bigint;\n")
+        site.write(m0002_change="ALTER TABLE users ALTER COLUMN customer TYPE bigint;\n")
         self.assertEqual(self.split(site).code, 0)
-        done = site.alone("--pre-deploy")
-        self.assertEqual(done.code, 80, done.err)
-        self.assertIn("depends on column age of users, and would be lost with it", done.err)
-        self.run_all(site, "old code", OLD)
+        self.applies(site)
+        self.assertEqual(self.value(site, DEFAULT.format("customer")), "1")
+
+    WIDE = """-- syzygy:stage pre_deploy
+CREATE TABLE wide (id int PRIMARY KEY, name text) WITH (fillfactor = 10);
+INSERT INTO wide SELECT n, 'u' || n FROM generate_series(1, 12000) AS n;
+"""
+
+    def backfill_of(self, site: Site) -> str:
+        (name,) = [name for name in halves(site) if "batch CONSTANT" in self.text(site, name)]
+        return self.text(site, name)
+
+    def test_a_backfill_fills_every_page_in_several_transactions_and_can_be_run_again(self) -> None:
+        site = self.site(True, m0001_base=self.WIDE)
+        self.applies(site)
+        self.assertGreater(int(self.value(site, "SELECT pg_relation_size('wide') / 8192")), 450)
+        site.write(m0002_change="ALTER TABLE wide ADD COLUMN token uuid DEFAULT gen_random_uuid();\n")
+        self.assertEqual(self.split(site).code, 0)
+        self.applies(site)
+        self.assertEqual(self.value(site, "SELECT count(*) FROM wide WHERE token IS NULL"), "0")
+        self.assertGreater(int(self.value(site, "SELECT count(DISTINCT xmin::text) FROM wide")), 2)
+        tokens = "SELECT md5(string_agg(token::text, ',' ORDER BY id)) FROM wide"
+        before = self.value(site, tokens)
+        self.run_all(site, "again", [self.backfill_of(site)])
+        self.assertEqual(self.value(site, tokens), before)
+
+    def test_a_backfill_fills_rows_that_old_code_moves_behind_its_back(self) -> None:
+        site = self.site(True, m0001_base=self.WIDE.replace(" WITH (fillfactor = 10)", "").replace("'u' || n", "repeat('u', 700)").replace("12000", "11990") + "DELETE FROM wide WHERE id <= 100;\n")
+        self.applies(site)
+        self.run_all(site, "room in the first page", ["VACUUM (INDEX_CLEANUP ON) wide"])
+        site.write(m0002_change="ALTER TABLE wide ADD COLUMN token uuid DEFAULT gen_random_uuid();\n")
+        self.assertEqual(self.split(site).code, 0)
+        text = self.backfill_of(site)
+        name = site.database.rsplit("/", 1)[1]
+        with self.postgres.connect(name) as ours, self.postgres.connect(name) as old_code:
+            ours.execute("ALTER TABLE wide ADD COLUMN token uuid")
+            last = "SELECT id, (ctid::text::point)[0]::int FROM wide WHERE id = 11900"
+            page = old_code.execute(last).fetchone()
+            old_code.execute("BEGIN")
+            old_code.execute("UPDATE wide SET name = repeat('x', 700) WHERE id = 11900")  # there is no room for it where it stands
+            moved = old_code.execute(last).fetchone()
+            assert page and moved
+            self.assertLess(moved[1], 200, "the row did not move to the first pages")
+            self.assertGreater(page[1], 400)
+            running = threading.Thread(target=lambda: ours.execute(text))
+            running.start()
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            wait_until("the backfill waits for the row", lambda: self.value(site, waits) == "1", 30)
+            old_code.execute("COMMIT")
+            running.join(60)
+        self.assertEqual(self.value(site, "SELECT count(*) FROM wide WHERE token IS NULL"), "0")
+
+    def test_a_backfill_reaches_the_partitions(self) -> None:
+        base = ("-- syzygy:stage pre_deploy\nCREATE TABLE wide (id int, name text) PARTITION BY RANGE (id);\nCREATE TABLE wide_1 PARTITION OF wide FOR VALUES FROM (0) TO (100000) "
+                "WITH (fillfactor = 10);\nINSERT INTO wide SELECT n, 'u' || n FROM generate_series(1, 12000) AS n;\n")  # fmt: skip
+        site = self.site(True, m0001_base=base)
+        self.applies(site)
+        site.write(m0002_change="ALTER TABLE wide ADD COLUMN token uuid DEFAULT gen_random_uuid();\n")
+        self.assertEqual(self.split(site).code, 0)
+        self.applies(site)
+        self.assertEqual(self.value(site, "SELECT count(*) FROM wide WHERE token IS NULL"), "0")
+        self.assertGreater(int(self.value(site, "SELECT count(DISTINCT xmin::text) FROM wide")), 2)
+
+    def test_names_that_need_quotes_in_a_schema_that_is_not_searched(self) -> None:
+        table, columns = '"My App"."User\'s Li%t"', '"Full Name", "E%Mail", "order", "Group"'
+        base = (f'-- syzygy:stage pre_deploy\nCREATE SCHEMA "My App";\nCREATE TABLE "My App"."Groups" (id int PRIMARY KEY);\nCREATE TABLE {table} (id int PRIMARY KEY, "Full Name" text NOT NULL, '
+                f'"E%Mail" text NOT NULL DEFAULT \'x\'\'%\', "order" int, "Group" int);\nINSERT INTO "My App"."Groups" VALUES (1);\n'
+                f'INSERT INTO {table} (id, "Full Name", "order", "Group") SELECT n, \'n\' || n, n, 1 FROM generate_series(1, 100) AS n;\nGRANT SELECT ON {table} TO PUBLIC;\n'
+                f'GRANT UPDATE ("E%Mail") ON {table} TO PUBLIC;\nCOMMENT ON COLUMN {table}."E%Mail" IS \'100 %\';\n')  # fmt: skip
+        site = self.site(True, m0001_base=base)
+        self.applies(site)
+        alter = f"ALTER TABLE {table} "
+        changes: Sequence[Tuple[str, Sequence[str]]] = (
+            (alter + 'ADD COLUMN "New 1" int NOT NULL;', ["--default", "5"]),
+            (alter + 'ADD COLUMN "To%ken" uuid NOT NULL UNIQUE DEFAULT gen_random_uuid();', []),
+            (alter + 'ALTER COLUMN "order" SET NOT NULL;', []),
+            (alter + 'ADD CONSTRAINT "Its Group" FOREIGN KEY ("Group") REFERENCES "My App"."Groups" (id);', []),
+            (alter + 'ADD CONSTRAINT "Pos%itive" CHECK ("order" > 0);', []),
+            (alter + 'ADD CONSTRAINT "One Name" UNIQUE ("Full Name") INCLUDE ("order");', ["--stage", "pre_deploy"]),
+            (f'CREATE INDEX "By Group" ON {table} ("Group");', []),
+            ('DROP INDEX "My App"."By Group";\nCREATE TABLE "My App"."Other" (id int);', []),
+            (alter + 'DROP COLUMN "New 1";', ["--default", '"New 1"=7']),
+            (alter + 'ALTER COLUMN "E%Mail" TYPE varchar(50);', []),
+            (alter + 'RENAME COLUMN "E%Mail" TO "Mail\'s";', ["--bridge-renames"]),
+            (alter + 'RENAME TO "Li%t";', ["--bridge-renames"]),
+        )
+        for number, (change, arguments) in enumerate(changes, 1):
+            name = f"{10 * number:04}_change.sql"
+            site.write(**{"m" + name[:-4]: change})
+            done = self.split(site, *arguments, name=name)
+            self.assertEqual(done.code, 0, change + done.err)
+            self.applies(site, "--pre-deploy")
+            self.run_all(site, "between the halves of " + change, [f"SELECT id, {columns.replace('E%Mail', 'Mail' + chr(39) + 's') if number > 11 else columns} FROM {table}",
+                                                                   f'UPDATE {table} SET "Full Name" = "Full Name"'])  # fmt: skip
+            self.applies(site)
+        column = "FROM pg_attribute WHERE attrelid = '\"My App\".\"Li%t\"'::regclass AND attname = 'Mail''s'"
+        self.assertEqual(self.value(site, "SELECT format_type(atttypid, atttypmod) " + column), "character varying(50)")
+        self.assertEqual(self.value(site, "SELECT col_description(attrelid, attnum) " + column), "100 %")
+        self.assertEqual(self.value(site, "SELECT attacl::text " + column), "{=w/postgres}")
+        self.assertEqual(self.value(site, "SELECT attnotnull " + column), "True")
+        self.assertEqual(self.value(site, 'SELECT count(*) FROM "My App"."Li%t" WHERE "Mail\'\'s" = \'x\'\'%\''.replace("Mail''s", "Mail's")), "100")
+        self.assertEqual(self.value(site, INVALID), "0")
+        self.nothing_left(site)
+
+    def test_a_comment_goes_with_what_it_is_about(self) -> None:
+        change = "CREATE TABLE other (id int);\nALTER TABLE users DROP COLUMN note;\nCOMMENT ON TABLE users IS 'without notes';\nCOMMENT ON TABLE other IS 'new';\n"
+        site = self.site(m0001_base=BASE, m0002_change=change)
+        self.assertEqual(self.split(site).code, 0)
+        self.assertIn("'new'", self.text(site, "0002_change.sql"))
+        self.assertIn("'without notes'", self.text(site, "0003_change_post_deploy.sql"))
+
+    def test_the_right_to_grant_goes_along(self) -> None:
+        site = self.site(True, m0001_base="-- syzygy:stage pre_deploy\n" + BASE + "DO $$ BEGIN CREATE ROLE \"The Clerk\"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n"
+                         "GRANT SELECT ON users TO \"The Clerk\" WITH GRANT OPTION;\n")  # fmt: skip
+        self.applies(site)
+        site.write(m0002_change="ALTER TABLE users RENAME TO people;\n")
+        self.assertEqual(self.split(site, "--bridge-renames").code, 0)
+        self.applies(site, "--pre-deploy")
+        self.assertEqual(self.value(site, "SELECT has_table_privilege('The Clerk', 'users', 'SELECT WITH GRANT OPTION')"), "True")
 
     def test_looking_writes_nothing(self) -> None:
         site = self.site(m0001_base=BASE, m0002_change="ALTER TABLE users ADD COLUMN phone text NOT NULL;\n")

@@ -261,6 +261,10 @@ TEST(PostgresDetail, NamesOfAllThatItTouches) {
   EXPECT_EQ(names("DROP TABLE a, s.b"), "a b");
   EXPECT_EQ(names("DO $$ BEGIN DELETE FROM a; UPDATE b SET x = 1; END $$"), "a b");
   EXPECT_EQ(names("CREATE TABLE p PARTITION OF q FOR VALUES IN (1)"), "p q");
+  EXPECT_EQ(names("COMMENT ON TABLE s.t IS 'x'"), "t");
+  EXPECT_EQ(names("COMMENT ON COLUMN s.t.c IS 'x'"), "t");
+  EXPECT_EQ(names("COMMENT ON CONSTRAINT c ON t IS 'x'"), "t");
+  EXPECT_EQ(names("COMMENT ON FUNCTION f(int) IS 'x'"), "f");
 }
 
 TEST(PostgresDetail, WhereAnActionStands) {

@@ -128,6 +128,34 @@ TEST(Rules, ThatSayNewCodeBreaksDataIsLostOrItCannotWorkShowHow) {
   }
 }
 
+// What is told to be written instead must not lose what the statement says.
+TEST(Rules, SafeFormsKeepTheClause) {
+  const auto safe_of = [](std::string_view sql, std::string_view rule) {
+    for (const Finding& finding : lint_example({.sql = sql}).findings) {
+      if (finding.rule->id == rule) return finding.safe;
+    }
+    return std::string("no finding");
+  };
+  EXPECT_EQ(safe_of("CREATE UNIQUE INDEX IF NOT EXISTS i ON orders USING btree (lower(note) DESC) INCLUDE (id) "
+                    "WHERE note > ''",
+                    "create-index"),
+            "-- syzygy:no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON orders USING btree "
+            "(lower(note) DESC) INCLUDE (id) WHERE note > '';");
+  EXPECT_EQ(safe_of("CREATE /* INDEX */ INDEX ON orders (note)", "create-index"),
+            "-- syzygy:no-transaction\nCREATE /* INDEX */ INDEX CONCURRENTLY ON orders (note);");
+  EXPECT_EQ(safe_of("ALTER TABLE orders ADD COLUMN x int, ADD CONSTRAINT f FOREIGN KEY (customer_id) REFERENCES "
+                    "customers (id) ON DELETE CASCADE, ADD y int",
+                    "foreign-key-scan"),
+            "ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (customer_id) REFERENCES customers (id) ON DELETE CASCADE "
+            "NOT VALID;\n-- in a transaction of its own\nALTER TABLE orders VALIDATE CONSTRAINT f;");
+  EXPECT_EQ(safe_of("ALTER TABLE orders ADD CHECK (note IN ('a', 'b'))", "check-scan"),
+            "ALTER TABLE orders ADD CHECK (note IN ('a', 'b')) NOT VALID;\n-- in a transaction of its own\nALTER TABLE "
+            "orders VALIDATE CONSTRAINT orders_note_check;");
+  // In a body the statement is another one.
+  EXPECT_THAT(safe_of("DO $$ BEGIN CREATE INDEX i ON orders (note); END $$", "create-index"),
+              testing::Not(HasSubstr("BEGIN")));
+}
+
 // --- stages
 // ------------------------------------------------------------------------------------------------------------
 

@@ -116,6 +116,38 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"REINDEX TABLE t", "pre"}, Case{"CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f()", "pre"},
         Case{"CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()", "post"}));
 
+// What old code writes is NULL in a column that it does not know.
+INSTANTIATE_TEST_SUITE_P(
+    ConstraintsOfNewColumns, PostgresStage,
+    testing::Values(
+        Case{"ALTER TABLE t ADD c int, ADD CONSTRAINT f FOREIGN KEY (c) REFERENCES x", "pre"},
+        Case{"ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (c) REFERENCES x, ADD c int", "pre"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE public.t ADD FOREIGN KEY (c, a) REFERENCES x", "pre"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE t ADD FOREIGN KEY (c, a) REFERENCES x MATCH FULL", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE u ADD FOREIGN KEY (c) REFERENCES x", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES x", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int DEFAULT 1, ADD FOREIGN KEY (c) REFERENCES x", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE t ALTER c SET DEFAULT 1; ALTER TABLE t ADD FOREIGN KEY (c) "
+             "REFERENCES x",
+             "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE t RENAME c TO d; ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES x",
+             "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (c) REFERENCES x NOT VALID; ALTER "
+             "TABLE t VALIDATE CONSTRAINT f",
+             "pre"},
+        Case{"ALTER TABLE t ADD c int; ALTER TABLE t VALIDATE CONSTRAINT f", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int, ADD CHECK (c > 0 AND c < 9)", "pre"},
+        Case{"ALTER TABLE t ADD c int, ADD CHECK (c > a)", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int, ADD CHECK (c IS NOT NULL)", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int, ADD CHECK (c IS DISTINCT FROM 3)", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int, ADD CHECK (checked(c))", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int, ADD UNIQUE (a, c)", "pre"},
+        Case{"ALTER TABLE t ADD c int, ADD UNIQUE NULLS NOT DISTINCT (c)", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int, ADD PRIMARY KEY (c)", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; CREATE UNIQUE INDEX i ON t (c)", "pre"},
+        Case{"ALTER TABLE t ADD c int; CREATE UNIQUE INDEX i ON t (c) NULLS NOT DISTINCT", "ambiguous"},
+        Case{"ALTER TABLE t ADD c int; CREATE UNIQUE INDEX i ON t (coalesce(c, 0))", "ambiguous"}));
+
 INSTANTIATE_TEST_SUITE_P(
     Others, PostgresStage,
     testing::Values(

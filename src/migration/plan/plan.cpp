@@ -401,8 +401,8 @@ class Planner {
       if (!up->empty()) {
         return refuse("DOWN_MISSING",
                       migration.up.path + ": migration " + migration.id.value +
-                          " has no way back; write it under -- syzygy:down in that file (or as its .down.sql file), or "
-                          "revert only to " +
+                          " has no way back; write one as the directory's format has it (-- syzygy:down, -- +goose Down, "
+                          "-- migrate:down, a .down.sql or U file; Atlas has none), or revert only to " +
                           migration.id.value,
                       {{"id", migration.id.value}, {"file", migration.up.path}});
       }

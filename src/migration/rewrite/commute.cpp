@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "migration/plan/footprint.h"
-#include "migration/rewrite/deparse.h"
 
 namespace syzygy {
 namespace {
@@ -21,7 +20,7 @@ struct Parts {
   std::vector<std::string> names;
 };
 
-std::optional<Parts> parts_of(const Action& action, std::string_view statement) {
+std::optional<Parts> parts_of(const Action& action) {
   Parts parts{action.object, action.columns, {}};
   if (action.cascade) return std::nullopt;
   switch (action.kind) {
@@ -37,11 +36,6 @@ std::optional<Parts> parts_of(const Action& action, std::string_view statement) 
       parts.columns = {action.part};
       return parts;
     case ActionKind::kAddConstraint:
-      if (action.constraint == ConstraintKind::kCheck) {
-        const auto facts = constraint_facts(statement, action.position);
-        if (!facts) return std::nullopt;
-        parts.columns = facts->columns;
-      }
       if (parts.columns.empty() || action.part.empty()) return std::nullopt;
       parts.names = {action.part};
       return parts;
@@ -69,10 +63,10 @@ bool meet(const std::vector<std::string>& a, const std::vector<std::string>& b) 
 // Both are about parts of one table, and about different ones.
 bool apart(const Moved& earlier, const Moved& later) {
   for (const Action& a : earlier.meaning.actions) {
-    const auto one = parts_of(a, earlier.sql);
+    const auto one = parts_of(a);
     if (!one) return false;
     for (const Action& b : later.meaning.actions) {
-      const auto other = parts_of(b, later.sql);
+      const auto other = parts_of(b);
       if (!other || !same_object(one->table, other->table)) return false;
       const bool named = !one->names.empty() && !other->names.empty();
       if (meet(one->columns, other->columns) || (named && meet(one->names, other->names))) return false;

@@ -4,8 +4,6 @@
 #include <pg_query/pg_query.pb-c.h>
 
 #include <algorithm>
-#include <array>
-#include <boost/json.hpp>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -151,37 +149,6 @@ PgQuery__Constraint* default_in(const PgQuery__ColumnDef& column) {
 
 void name_unless_named(Tree& tree, PgQuery__Constraint& constraint, std::string_view name) {
   if (*constraint.conname == '\0') constraint.conname = tree.keep(name);
-}
-
-// The columns in a constraint's tree. `null_passes` stays only where every operator in it gives NULL for a NULL.
-void collect(const boost::json::value& value, ConstraintFacts& facts) {
-  static constexpr std::array kSeesNull = {"NullTest",    "CoalesceExpr", "FuncCall", "CaseExpr",    "SubLink",
-                                           "BooleanTest", "MinMaxExpr",   "RowExpr",  "A_ArrayExpr", "JsonIsPredicate"};
-  if (const auto* list = value.if_array()) {
-    for (const auto& item : *list) collect(item, facts);
-    return;
-  }
-  const auto* object = value.if_object();
-  if (object == nullptr) return;
-  for (const auto& [key, inner] : *object) {
-    const std::string_view name = key;
-    if (std::ranges::find(kSeesNull, name) != kSeesNull.end()) facts.null_passes = false;
-    if (name == "kind" && inner.is_string() &&
-        (inner.as_string() == "AEXPR_DISTINCT" || inner.as_string() == "AEXPR_NOT_DISTINCT")) {
-      facts.null_passes = false;
-    }
-    if (name == "fk_matchtype" && inner.is_string() && inner.as_string() == "f") facts.null_passes = false;
-    if (name == "fk_attrs" && inner.is_array()) {
-      for (const auto& item : inner.as_array()) facts.columns.emplace_back(item.at("String").at("sval").as_string());
-    }
-    if (name == "ColumnRef") {
-      const auto& fields = inner.at("fields").as_array();
-      const auto* last = fields.empty() ? nullptr : fields.back().as_object().if_contains("String");
-      facts.columns.emplace_back(last == nullptr ? std::string() : std::string(last->at("sval").as_string()));
-    } else {
-      collect(inner, facts);
-    }
-  }
 }
 
 constexpr std::string_view kSelect = "SELECT ";
@@ -379,18 +346,6 @@ std::optional<UniqueApart> unique_apart(std::string_view statement, std::size_t 
   if (!text) return std::nullopt;
   apart.constraint = std::move(*text);
   return apart;
-}
-
-std::optional<ConstraintFacts> constraint_facts(std::string_view statement, std::size_t position) {
-  const auto parsed = parse_postgres(statement);
-  const auto* root = parsed ? parsed->if_object() : nullptr;
-  const auto* alter = root == nullptr ? nullptr : root->if_contains("AlterTableStmt");
-  const auto* commands = alter == nullptr ? nullptr : alter->as_object().if_contains("cmds");
-  if (commands == nullptr || position >= commands->as_array().size()) return std::nullopt;
-  ConstraintFacts facts;
-  facts.null_passes = true;
-  collect(commands->as_array()[position], facts);
-  return facts;
 }
 
 std::optional<Apart> concurrently(std::string_view statement, std::size_t position, const std::string& name) {

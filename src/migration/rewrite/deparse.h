@@ -53,12 +53,6 @@ struct UniqueApart {
 };
 std::optional<UniqueApart> unique_apart(std::string_view statement, std::size_t position, const std::string& table,
                                         const std::string& name);
-// What the n-th command's constraint, a CHECK or a foreign key, depends on.
-struct ConstraintFacts {
-  std::vector<std::string> columns;
-  bool null_passes = false;  // it holds wherever one of its columns is NULL
-};
-std::optional<ConstraintFacts> constraint_facts(std::string_view statement, std::size_t position);
 // CREATE INDEX CONCURRENTLY (named, unless it is), DROP INDEX CONCURRENTLY; of a DROP INDEX only the n-th.
 std::optional<Apart> concurrently(std::string_view statement, std::size_t position, const std::string& name);
 

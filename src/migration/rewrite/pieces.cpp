@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "base/name.h"
@@ -55,8 +56,16 @@ void append_not_null(std::vector<Piece>& pieces, Stage stage, std::size_t step, 
   pieces.push_back(piece(stage, step + 2, "ALTER TABLE " + table + " DROP CONSTRAINT " + name));
 }
 
+// Who keeps the column filled while a backfill runs: a trigger in every row that is written, or nobody, so that a row
+// that is moved behind the backfill's back is still to be filled.
+enum class Filled : std::uint8_t { kByTrigger, kByNobody };
+
 // Page by page, each batch in a transaction of its own; can be run again from the start.
-std::string backfill(const std::string& table, const std::string& set, const std::string& where) {
+std::string backfill(const std::string& table, const std::string& set, const std::string& where, Filled filled) {
+  const std::string rest = filled == Filled::kByTrigger
+                               ? ""
+                               : "  -- Rows that were written meanwhile stand on other pages now.\n  UPDATE " + table +
+                                     " SET " + set + " WHERE " + where + ";\n  COMMIT;\n";
   return fmt::format(
       R"(DO $syzygy$
 DECLARE
@@ -72,9 +81,44 @@ BEGIN
     COMMIT;
     page := page + batch;
   END LOOP;
-END
+{4}END
 $syzygy$)",
-      as_sql_text(table), table, set, where);
+      as_sql_text(table), table, set, where, rest);
+}
+
+// Inside a string literal that format() reads.
+std::string doubled(std::string_view text) {
+  std::string twice;
+  for (const char c : text) {
+    twice.push_back(c);
+    if (c == '\'' || c == '%') twice.push_back(c);
+  }
+  return twice;
+}
+
+// Gives whoever has rights on one object those on another one: `acl` is what a catalogue says of the one ("relacl FROM
+// pg_class WHERE ..."), `rights` what stands between the right and TO ("ON people").
+std::string granted_alike(const std::string& acl, const std::string& rights) {
+  return fmt::format(R"(  FOR given IN
+    SELECT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS who, acl.privilege_type AS what,
+        CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END AS how
+      FROM {}
+  LOOP
+    EXECUTE format('GRANT %s {} TO %s%s', given.what, given.who, given.how);
+  END LOOP;
+)",
+                     acl, doubled(rights));
+}
+
+// Of a column; those on its table hold for every column.
+std::string column_granted_alike(const std::string& table, const std::string& from, const std::string& to) {
+  return granted_alike("pg_attribute, aclexplode(attacl) AS acl WHERE attrelid = " + as_sql_text(table) +
+                           "::regclass AND attname = " + as_sql_text(from),
+                       "(" + to + ") ON " + table);
+}
+
+std::string granting(const std::string& body) {
+  return "DO $syzygy$\nDECLARE\n  given record;\nBEGIN\n" + body + "END\n$syzygy$";
 }
 
 // A BEFORE trigger's function. OR REPLACE: what an interrupted run left behind is no obstacle.
@@ -99,16 +143,6 @@ void append_kept_column(std::vector<Piece>& pieces, const std::string& table, co
                        "CREATE TRIGGER " + keeper.trigger + " BEFORE INSERT OR UPDATE ON " + table +
                            " FOR EACH ROW EXECUTE FUNCTION " + keeper.function + "()",
                        "DROP TRIGGER IF EXISTS " + keeper.trigger + " ON " + table));
-}
-
-// Inside a string literal that format() reads.
-std::string doubled(std::string_view text) {
-  std::string twice;
-  for (const char c : text) {
-    twice.push_back(c);
-    if (c == '\'' || c == '%') twice.push_back(c);
-  }
-  return twice;
 }
 
 // SET lock_timeout = ... holds for what follows it, so every file that has some of that needs it.
@@ -143,9 +177,11 @@ std::optional<std::string> Rewriter::given_default(const Action& action) const {
   return std::nullopt;
 }
 
-bool Rewriter::starts_null(const ObjectName& table, const std::string& column) const {
-  const Added* added = added_column(table, column);
-  return added != nullptr && !added->action.not_null && !added->action.fills_itself;
+bool Rewriter::old_code_keeps(const Action& constraint, const ObjectName& table) const {
+  return holds_for_old_code(constraint, [&](const std::string& column) {
+    const Added* added = added_column(table, column);
+    return added != nullptr && starts_null(added->action);
+  });
 }
 
 const Rewriter::Added* Rewriter::added_column(const ObjectName& table, const std::string& column) const {
@@ -365,7 +401,8 @@ Rewriter::Treated Rewriter::add_column_filled_row_by_row(const Action& action, c
   Pieces pieces;
   pieces.push_back(principal(pre(0, *added)));
   pieces.push_back(pre(0, alter_column(action) + " SET DEFAULT " + expression));
-  pieces.push_back(outside(pre(1, backfill(table, column + " = " + expression, column + " IS NULL"))));
+  pieces.push_back(
+      outside(pre(1, backfill(table, column + " = " + expression, column + " IS NULL", Filled::kByNobody))));
   if (action.constraint == ConstraintKind::kUnique) {
     const std::string name = as_sql_name(made_name({action.object.name, action.part, "key"}));
     Piece index =
@@ -458,14 +495,9 @@ Rewriter::Treated Rewriter::add_constraint(const Action& action) {
                      "scans each partition under its lock");
     return std::nullopt;
   }
-  const auto facts = constraint_facts(statement_, action.position);
-  if (!facts) return not_taken_apart();
-  const auto is_null = [&](const std::string& column) { return starts_null(action.object, column); };
-  const bool on_new_column =
-      facts->null_passes && !facts->columns.empty() &&
-      (foreign ? std::ranges::any_of(facts->columns, is_null) : std::ranges::all_of(facts->columns, is_null));
+  const bool on_new_column = old_code_keeps(action, action.object);
   const Stage stage = on_new_column ? Stage::kPreDeploy : options_.stages.new_constraint;
-  const std::string columns_word = foreign && facts->columns.size() == 1 ? facts->columns.front() : "";
+  const std::string columns_word = foreign && action.columns.size() == 1 ? action.columns.front() : "";
   const std::string name = columns_word.empty() ? made_name({action.object.name, foreign ? "fkey" : "check"})
                                                 : made_name({action.object.name, columns_word, "fkey"});
   const auto apart = not_valid(statement_, action.position, name);
@@ -492,9 +524,7 @@ Rewriter::Treated Rewriter::add_unique(const Action& action) {
                      "it is, and its index is built under a lock that blocks writes");
     return std::nullopt;
   }
-  const bool unused = std::ranges::all_of(
-      action.columns, [&](const std::string& column) { return starts_null(action.object, column); });
-  const std::optional<Stage> stage = unused && !action.columns.empty() ? Stage::kPreDeploy : options_.unclear;
+  const std::optional<Stage> stage = old_code_keeps(action, action.object) ? Stage::kPreDeploy : options_.unclear;
   if (!stage) {
     return refuse("SPLIT_STAGE_NEEDED",
                   "makes " + (action.columns.empty() ? std::string("columns") : action.columns.front()) + " of " +
@@ -527,10 +557,7 @@ Rewriter::Treated Rewriter::create_index(const Action& action) {
   }
   std::optional<Stage> stage = Stage::kPreDeploy;
   if (action.constraint == ConstraintKind::kUnique) {
-    const bool unused = !action.columns.empty() && std::ranges::all_of(action.columns, [&](const std::string& column) {
-      return starts_null(action.on, column);
-    });
-    stage = unused ? Stage::kPreDeploy : options_.unclear;
+    stage = old_code_keeps(action, action.on) ? Stage::kPreDeploy : options_.unclear;
   }
   if (!stage) {
     return refuse("SPLIT_STAGE_NEEDED",
@@ -573,19 +600,9 @@ Rewriter::Treated Rewriter::rename(const Action& action) {
     pieces.back().text.clear();
     pieces.back().principal = true;
     pieces.push_back(pre(0, "CREATE VIEW " + table + " AS SELECT * FROM " + renamed, "DROP VIEW IF EXISTS " + table));
-    pieces.push_back(pre(0, fmt::format(R"(DO $syzygy$
-DECLARE
-  given record;
-BEGIN
-  FOR given IN
-    SELECT CASE WHEN acl.grantee = 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END AS who, acl.privilege_type AS what
-      FROM pg_class, aclexplode(relacl) AS acl WHERE pg_class.oid = {}::regclass AND acl.grantee <> relowner
-  LOOP
-    EXECUTE format('GRANT %s ON {} TO %s', given.what, given.who);
-  END LOOP;
-END
-$syzygy$)",
-                                        as_sql_text(renamed), doubled(table))));
+    pieces.push_back(pre(0, granting(granted_alike("pg_class, aclexplode(relacl) AS acl WHERE pg_class.oid = " +
+                                                       as_sql_text(renamed) + "::regclass AND acl.grantee <> relowner",
+                                                   "ON " + table))));
     pieces.push_back(post(0, "DROP VIEW " + table, "CREATE VIEW " + table + " AS SELECT * FROM " + renamed));
     notes_.push_back(place_ +
                      ": the view under the old name passes reads and writes on; row security, LOCK TABLE, "
@@ -625,10 +642,15 @@ $syzygy$)",
       old_name, new_name);
   Pieces pieces;
   append_kept_column(pieces, table, new_name + " " + known->type, new_name, {trigger, function, body});
-  pieces.push_back(
-      outside(pre(1, backfill(table, new_name + " = " + old_name, new_name + " IS DISTINCT FROM " + old_name))));
+  pieces.push_back(pre(0, granting(column_granted_alike(table, action.part, new_name))));
+  std::string again;  // both names work again, once what the author wrote has renamed it back
+  for (const Piece& one : pieces) again += one.text + ";\n";
+  pieces.push_back(outside(pre(1, backfill(table, new_name + " = " + old_name,
+                                           new_name + " IS DISTINCT FROM " + old_name, Filled::kByTrigger))));
   // The old column keeps its constraints, indexes, default and grants: it is the one that stays.
-  pieces.push_back(post(0, "DROP TRIGGER " + trigger + " ON " + table));
+  pieces.push_back(post(0, "DROP TRIGGER " + trigger + " ON " + table,
+                        again + "UPDATE " + table + " SET " + new_name + " = " + old_name));
+  pieces.back().down_last = true;
   pieces.push_back(post(0, "DROP FUNCTION " + function + "()"));
   pieces.push_back(post(0, "ALTER TABLE " + table + " DROP COLUMN " + new_name));
   Piece last = principal(post(0, {}));
@@ -687,18 +709,27 @@ Rewriter::Treated Rewriter::change_type(const Action& action) {
   Pieces pieces;
   // What would go with the old column is looked for where it costs nothing yet.
   pieces.push_back(pre(0, fmt::format(R"(DO $syzygy$
+DECLARE
+  tied text;
 BEGIN
-  IF EXISTS (SELECT FROM pg_attribute AS a JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
-               WHERE a.attrelid = {0}::regclass AND a.attname = {1} AND d.classid IN ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_rewrite'::regclass)) THEN
-    RAISE EXCEPTION 'an index, constraint, view or sequence depends on column % of %, and would be lost with it', {1}, {0}
+  SELECT pg_describe_object(d.classid, d.objid, d.objsubid) INTO tied
+    FROM pg_attribute AS a JOIN pg_depend AS d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+      LEFT JOIN pg_attrdef AS its ON its.adrelid = a.attrelid AND its.adnum = a.attnum
+    WHERE a.attrelid = {0}::regclass AND a.attname = {1} AND NOT (d.classid = 'pg_attrdef'::regclass AND d.objid IS NOT DISTINCT FROM its.oid)
+    LIMIT 1;
+  IF tied IS NOT NULL THEN
+    RAISE EXCEPTION '% depends on column % of %, and would be lost with it', tied, {1}, {0}
       USING HINT = 'Drop it in a release before, and create it anew after the change of type.';
   END IF;
 END
 $syzygy$)",
                                       as_sql_text(table), as_sql_text(action.part))));
+  const std::size_t kept = pieces.size();
   append_kept_column(pieces, table, fresh + " " + *type, fresh, {trigger, function, body});
-  pieces.push_back(
-      outside(pre(1, backfill(table, fresh + " = " + converted, fresh + " IS NULL AND " + column + " IS NOT NULL"))));
+  std::string again;  // on the way back, once what the author wrote has changed the type back
+  for (std::size_t i = kept; i < pieces.size(); ++i) again += pieces[i].text + ";\n";
+  pieces.push_back(outside(pre(1, backfill(table, fresh + " = " + converted,
+                                           fresh + " IS NULL AND " + column + " IS NOT NULL", Filled::kByTrigger))));
   std::size_t step = 0;
   const bool not_null = known == nullptr ? false : known->not_null;
   if (not_null) {
@@ -708,23 +739,30 @@ $syzygy$)",
     for (Piece& one : pieces) one.principal = false;
     step = 2;
   }
-  if (known == nullptr || known->has_default) {
-    pieces.push_back(post(step, fmt::format(R"(DO $syzygy$
+  // What the old column has besides its values.
+  pieces.push_back(post(
+      step, fmt::format(R"(DO $syzygy$
 DECLARE
   expression text;
+  said text;
+  given record;
 BEGIN
-  SELECT pg_get_expr(adbin, adrelid) INTO expression
-    FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
-    WHERE adrelid = {}::regclass AND attname = {};
+  SELECT pg_get_expr(adbin, adrelid), col_description(attrelid, attnum) INTO expression, said
+    FROM pg_attribute LEFT JOIN pg_attrdef ON attrelid = adrelid AND attnum = adnum
+    WHERE attrelid = {}::regclass AND attname = {};
   IF expression IS NOT NULL THEN
     EXECUTE format('ALTER TABLE {} ALTER COLUMN {} SET DEFAULT (%s)::{}', expression);
   END IF;
-END
+  IF said IS NOT NULL THEN
+    EXECUTE format('COMMENT ON COLUMN {}.{} IS %L', said);
+  END IF;
+{}END
 $syzygy$)",
-                                            as_sql_text(table), as_sql_text(action.part), doubled(table),
-                                            doubled(fresh), doubled(*type))));
-  }
-  pieces.push_back(post(step, "DROP TRIGGER " + trigger + " ON " + table));
+                        as_sql_text(table), as_sql_text(action.part), doubled(table), doubled(fresh), doubled(*type),
+                        doubled(table), doubled(fresh), column_granted_alike(table, action.part, fresh))));
+  pieces.push_back(post(step, "DROP TRIGGER " + trigger + " ON " + table,
+                        again + "UPDATE " + table + " SET " + fresh + " = " + converted));
+  pieces.back().down_last = true;
   pieces.push_back(post(step, "DROP FUNCTION " + function + "()"));
   pieces.push_back(principal(post(step, "ALTER TABLE " + table + " DROP COLUMN " + column)));
   pieces.push_back(post(step, "ALTER TABLE " + table + " RENAME COLUMN " + fresh + " TO " + column));
@@ -733,8 +771,9 @@ $syzygy$)",
                      ": if it is NOT NULL, the new one will not be (give --database, whose catalogue says it)");
   }
   notes_.push_back(place_ +
-                   ": the column stands last in the table afterwards, its comment and column grants are not "
-                   "carried over, and until the post-deploy half it takes only what the old type takes");
+                   ": the column stands last in the table afterwards, what ALTER COLUMN ... SET (STATISTICS, "
+                   "STORAGE) gave it is not carried over, and until the post-deploy half it takes only what the old "
+                   "type takes");
   return pieces;
 }
 

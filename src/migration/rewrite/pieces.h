@@ -28,6 +28,7 @@ struct Piece {
   std::string text;       // the new statement, without a semicolon; empty: the old one, byte for byte
   std::string down;       // undoes it; empty: what the author wrote does, or nothing has to
   bool down_outside = false;
+  bool down_last = false;  // behind what the author wrote for the way back, not before it
 
   // Set by the splitter.
   std::size_t statement = 0;
@@ -78,8 +79,8 @@ class Rewriter {
                                               std::map<std::string, std::string> metadata = {}) const;
   [[nodiscard]] std::unexpected<Error> not_taken_apart() const;
   [[nodiscard]] std::optional<std::string> given_default(const Action& action) const;
-  // A column that this migration adds, may be NULL, and is NULL wherever nobody names it.
-  [[nodiscard]] bool starts_null(const ObjectName& table, const std::string& column) const;
+  // A constraint or unique index of columns that this migration adds and that old code leaves NULL.
+  [[nodiscard]] bool old_code_keeps(const Action& constraint, const ObjectName& table) const;
   [[nodiscard]] const Added* added_column(const ObjectName& table, const std::string& column) const;
   void remember_column(const Action& action);
 

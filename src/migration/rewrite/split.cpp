@@ -279,6 +279,8 @@ class Splitter {
       for (std::size_t j = 0; j < i; ++j) {
         const Piece& other = pieces_[j];
         if (other.setting || other.stage != piece.stage) continue;
+        // Nothing reads a whole table while an earlier statement of its transaction keeps everybody out of one.
+        if (scans(piece) && !other.neutral && !scans(other)) base = std::max(base, other.round + 1);
         if (other.statement == piece.statement) {
           if (piece.step > other.step) base = std::max(base, other.round + 1);
           if (piece.step == other.step) base = std::max(base, other.round);
@@ -312,6 +314,11 @@ class Splitter {
       file.part.stage = file.stage;
       file.part.no_transaction = file.outside;
     }
+  }
+
+  static bool scans(const Piece& piece) {
+    return std::ranges::find(piece.meaning.actions, ActionKind::kValidateConstraint, &Action::kind) !=
+           piece.meaning.actions.end();
   }
 
   void write_up() {
@@ -389,14 +396,15 @@ class Splitter {
       if (down->meanings[i].in_transaction == InTransaction::kRefused) files_[*file].part.down_no_transaction = true;
     }
     for (std::size_t f = 0; f < files_.size(); ++f) {
-      std::string& text = files_[f].part.down;
+      std::string before;
+      std::string after;
       for (std::size_t k = files_[f].pieces.size(); k-- > 0;) {
         const Piece& piece = pieces_[files_[f].pieces[k]];
         if (piece.down.empty()) continue;
-        text += piece.down + ";\n";
+        (piece.down_last ? after : before) += piece.down + ";\n";
         if (piece.down_outside) files_[f].part.down_no_transaction = true;
       }
-      text += texts[f];
+      files_[f].part.down = before + texts[f] + after;
     }
     return {};
   }

@@ -10,13 +10,11 @@ void check_check_scan(const Action& action, const Subject& subject, Report& repo
     const KnownColumn* column = subject.schema.column(action.object, action.only_not_null);
     if (column != nullptr && column->not_null) return;
   }
+  const std::string column = action.columns.size() == 1 ? action.columns.front() + "_" : "";
+  const std::string name = action.part.empty() ? action.object.name + "_" + column + "check" : action.part;
   report.add("adds a CHECK" + (action.part.empty() ? "" : " " + action.part) + " to " + describe(action.object) +
                  " and checks every row while everything waits",
-             "ALTER TABLE " + sql_name(action.object) + " ADD CONSTRAINT " +
-                 sql_name(action.part.empty() ? action.object.name + "_check" : action.part) +
-                 " CHECK (...) NOT VALID;\n-- in a transaction of its own\nALTER TABLE " + sql_name(action.object) +
-                 " VALIDATE CONSTRAINT " + sql_name(action.part.empty() ? action.object.name + "_check" : action.part) +
-                 ";");
+             in_body(subject) ? std::string() : not_valid_text(action, subject, name));
 }
 
 }  // namespace

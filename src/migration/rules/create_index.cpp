@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 
@@ -10,8 +8,6 @@ void check_create_index(const Action& action, const Subject& subject, Report& re
   if (action.kind != ActionKind::kCreate || action.object.kind != ObjectKind::kIndex || action.concurrently) return;
   const KnownTable* table = subject.schema.table(action.on);
   const std::string name = sql_name(action.object.name.empty() ? action.on.name + "_idx" : action.object.name);
-  const bool plain = std::ranges::find(action.columns, "") == action.columns.end();
-  const std::string of = plain ? " (" + sql_names(action.columns) + ");" : " (...);";
   const std::string unique = action.constraint == ConstraintKind::kUnique ? "UNIQUE " : "";
   if (table != nullptr && table->partitioned) {
     report.add("builds an index on all partitions of " + describe(action.on) + " while writes wait",
@@ -19,9 +15,11 @@ void check_create_index(const Action& action, const Subject& subject, Report& re
                    " ...; then CREATE INDEX CONCURRENTLY on each partition, and ALTER INDEX ... ATTACH PARTITION");
     return;
   }
-  report.add(
-      "builds an index on " + describe(action.on) + " while writes to it wait",
-      "-- syzygy:no-transaction\nCREATE " + unique + "INDEX CONCURRENTLY " + name + " ON " + sql_name(action.on) + of);
+  // In a body the statement is another one.
+  const std::string made =
+      in_body(subject) ? "CREATE " + unique + "INDEX CONCURRENTLY " + name + " ON ...;" : concurrently_text(subject);
+  report.add("builds an index on " + describe(action.on) + " while writes to it wait",
+             "-- syzygy:no-transaction\n" + made);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 namespace syzygy {
 namespace {
 
-void check_foreign_key_scan(const Action& action, const Subject&, Report& report) {
+void check_foreign_key_scan(const Action& action, const Subject& subject, Report& report) {
   const bool constraint = adds(action, ConstraintKind::kForeignKey) && !action.not_valid;
   const bool column = action.kind == ActionKind::kAddColumn && !action.other.name.empty() && action.fills_itself;
   if (!constraint && !column) return;
@@ -14,11 +14,13 @@ void check_foreign_key_scan(const Action& action, const Subject&, Report& report
           : action.part;
   report.add("adds a foreign key from " + describe(action.object) + " to " + describe(action.other) +
                  " and checks every row while writes to both wait",
-             std::string(column ? "add the column without REFERENCES, then\n" : "") + "ALTER TABLE " +
-                 sql_name(action.object) + " ADD CONSTRAINT " + sql_name(name) + " FOREIGN KEY (" +
-                 sql_names(action.columns) + ") REFERENCES " + sql_name(action.other) +
-                 " NOT VALID;\n-- in a transaction of its own\nALTER TABLE " + sql_name(action.object) +
-                 " VALIDATE CONSTRAINT " + sql_name(name) + ";");
+             constraint && !in_body(subject)
+                 ? not_valid_text(action, subject, name)
+                 : std::string(column ? "add the column without REFERENCES, then\n" : "") + "ALTER TABLE " +
+                       sql_name(action.object) + " ADD CONSTRAINT " + sql_name(name) + " FOREIGN KEY (" +
+                       sql_names(action.columns) + ") REFERENCES " + sql_name(action.other) +
+                       " ... NOT VALID;\n-- in a transaction of its own\nALTER TABLE " + sql_name(action.object) +
+                       " VALIDATE CONSTRAINT " + sql_name(name) + ";");
 }
 
 }  // namespace

@@ -64,20 +64,6 @@ std::optional<Ignore> read_ignore(const Comment& comment) {
   return ignore;
 }
 
-// Where a clause ends: at a comma on its own level, or with the statement.
-std::size_t clause_end(Dialect dialect, std::string_view statement, std::size_t offset) {
-  Lexer lexer(dialect, statement.substr(offset));
-  std::size_t depth = 0;
-  std::size_t end = 0;
-  while (const auto token = lexer.next_visible()) {
-    if (token->kind == LexemeKind::kOpen) ++depth;
-    if (token->kind == LexemeKind::kClose && depth-- == 0) break;
-    if (depth == 0 && offset > 0 && token->text == ",") break;
-    end = token->end();
-  }
-  return offset + end;
-}
-
 std::string_view line_at(std::string_view text, std::size_t offset) {
   const auto before = offset == 0 ? std::string_view::npos : text.rfind('\n', offset - 1);
   const std::size_t start = before == std::string_view::npos ? 0 : before + 1;
@@ -249,8 +235,11 @@ class File {
       return decision->stage;
     }
     if (options_.one_phase) return std::nullopt;
-    Finding finding = make(kStageAmbiguous, decision.error().message, {});
     const auto& metadata = decision.error().metadata;
+    const bool one_side = !metadata.contains("pre_deploy") || !metadata.contains("post_deploy");
+    Finding finding =
+        make(kStageAmbiguous, decision.error().message,
+             one_side ? "-- syzygy:stage pre_deploy\n-- or, where only new code needs it, post_deploy" : "");
     for (const char* side : {"ambiguous", "post_deploy", "pre_deploy"}) {
       const auto found = metadata.find(side);
       if (found == metadata.end()) continue;

@@ -5,12 +5,26 @@
 namespace syzygy {
 namespace {
 
+// As far as is known: of a table that nothing is known of, each column may.
+bool stands_in_index(const Schema& schema, const Action& action) {
+  return schema.table(action.object) == nullptr || schema.is_indexed(action.object, action.part);
+}
+
 void check_rewrite_type(const Action& action, const Subject& subject, Report& report) {
   if (action.kind != ActionKind::kAlterColumnType || action.object.kind != ObjectKind::kTable) return;
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   const TypeChange change = type_change(column != nullptr ? column->type : "", action.type);
-  if (!change.rewrites && !action.converts) return;
-  if (column != nullptr && !change.rewrites) return;
+  const bool rewrites = change.rewrites || (column == nullptr && action.converts);
+  if (!rewrites && !action.collation.empty() && stands_in_index(subject.schema, action)) {
+    report.add(
+        "changes the collation of " + part_of(action) + " to \"" + action.collation +
+            "\", which builds every index on it anew while everything waits",
+        "-- an index with the new collation beside it, outside a transaction; drop the old one before the change\n"
+        "CREATE INDEX CONCURRENTLY ... ON " +
+            sql_name(action.object) + " (" + sql_name(action.part) + " COLLATE " + sql_name(action.collation) + ");");
+    return;
+  }
+  if (!rewrites) return;
   std::string message = "changes the type of " + part_of(action) + (column != nullptr ? " from " + column->type : "") +
                         " to " + action.type + ", which writes the table anew while everything waits";
   if (!change.known) message += " (assumed: the old type is not known)";
@@ -27,7 +41,9 @@ const Rule kRewriteType{
     .group = HazardGroup::kRewrites,
     .severity = Severity::kError,
     .tables = Tables::kFilled,
-    .triggers = "ALTER COLUMN ... TYPE to a type whose values are stored differently.",
+    .triggers =
+        "ALTER COLUMN ... TYPE to a type whose values are stored differently, or with COLLATE on a column that "
+        "has an index.",
     .why =
         "The table and its indexes are written anew under an ACCESS EXCLUSIVE lock. Growing a varchar, varchar to "
         "text, more digits of a numeric with the same scale, cidr to inet are free; timestamp to timestamptz is only "
@@ -39,9 +55,12 @@ ALTER TABLE orders ADD COLUMN quantity_new bigint;
     .fires = {{.sql = "ALTER TABLE orders ALTER COLUMN quantity TYPE bigint"},
               {.sql = "ALTER TABLE orders ALTER COLUMN note TYPE varchar(200)"},
               {.sql = R"sql(SET TimeZone = 'Europe/Berlin';
-ALTER TABLE orders ALTER COLUMN placed_at TYPE timestamptz)sql"}},
+ALTER TABLE orders ALTER COLUMN placed_at TYPE timestamptz)sql"},
+              {.sql = R"sql(ALTER TABLE orders ALTER COLUMN note TYPE text COLLATE "C")sql",
+               .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true}}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state TYPE varchar(40)"},
                {.sql = "ALTER TABLE orders ALTER COLUMN state TYPE text"},
+               {.sql = R"sql(ALTER TABLE orders ALTER COLUMN state TYPE text COLLATE "C")sql"},
                {.sql = "ALTER TABLE orders ALTER COLUMN weight TYPE numeric(14,2)"}},
     .check = check_rewrite_type,
 };

@@ -89,6 +89,24 @@ const KnownConstraint* Schema::constraint(const ObjectName& name, std::string_vi
   return one != found->constraints.end() ? &*one : nullptr;
 }
 
+bool Schema::is_indexed(const ObjectName& name, std::string_view column) const {
+  const auto has = [&](const std::vector<std::string>& columns) {
+    return std::ranges::any_of(columns, [&](const std::string& one) { return one.empty() || one == column; });
+  };
+  for (const auto& [_, named] : indexes_) {
+    for (const KnownIndex& index : named) {
+      const bool its = index.table.name == name.name && same_schema(index.table.schema, name.schema);
+      if (its && has(index.columns)) return true;
+    }
+  }
+  const KnownTable* found = table(name);
+  return found != nullptr && std::ranges::any_of(found->constraints, [&](const KnownConstraint& constraint) {
+           return (constraint.kind == ConstraintKind::kUnique || constraint.kind == ConstraintKind::kPrimaryKey ||
+                   constraint.kind == ConstraintKind::kExclude) &&
+                  has(constraint.columns);
+         });
+}
+
 bool Schema::is_proved_not_null(const ObjectName& name, std::string_view column) const {
   const KnownTable* found = table(name);
   return found != nullptr && std::ranges::any_of(found->constraints, [&](const KnownConstraint& constraint) {

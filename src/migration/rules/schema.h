@@ -68,6 +68,8 @@ class Schema {
   [[nodiscard]] const KnownTable* table(const ObjectName& name) const;
   [[nodiscard]] const KnownColumn* column(const ObjectName& table, std::string_view column) const;
   [[nodiscard]] const KnownIndex* index(const ObjectName& name) const;
+  // An index, a key or a uniqueness is known to stand on the column, or on an expression of the table.
+  [[nodiscard]] bool is_indexed(const ObjectName& table, std::string_view column) const;
   [[nodiscard]] const KnownConstraint* constraint(const ObjectName& table, std::string_view name) const;
   // A domain that checks its values; nothing known of a type means that it is none.
   [[nodiscard]] bool is_constrained_domain(std::string_view type) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "migration/sql/lexer.h"
+
 namespace syzygy {
 
 std::string part_of(const Action& action, std::string_view word) {
@@ -30,6 +32,44 @@ std::string sql_names(const std::vector<std::string>& names) {
   std::string all;
   for (const auto& name : names) all += (all.empty() ? "" : ", ") + (name.empty() ? "(...)" : sql_name(name));
   return all;
+}
+
+std::size_t clause_end(Dialect dialect, std::string_view statement, std::size_t offset) {
+  Lexer lexer(dialect, statement.substr(offset));
+  std::size_t depth = 0;
+  std::size_t end = 0;
+  while (const auto token = lexer.next_visible()) {
+    if (token->kind == LexemeKind::kOpen) ++depth;
+    if (token->kind == LexemeKind::kClose && depth-- == 0) break;
+    if (depth == 0 && offset > 0 && token->text == ",") break;
+    end = token->end();
+  }
+  return offset + end;
+}
+
+bool in_body(const Subject& subject) {
+  Lexer lexer(subject.dialect, subject.statement().text);
+  const auto word = lexer.next_visible();
+  return subject.in_body || !word || !(word->is("CREATE") || word->is("ALTER"));
+}
+
+std::string concurrently_text(const Subject& subject) {
+  std::string text = subject.statement().text;
+  Lexer lexer(subject.dialect, subject.statement().text);
+  while (const auto token = lexer.next_visible()) {
+    if (!token->is("INDEX")) continue;
+    text.insert(token->end(), " CONCURRENTLY");
+    break;
+  }
+  return text + ";";
+}
+
+std::string not_valid_text(const Action& action, const Subject& subject, std::string_view name) {
+  const std::string& statement = subject.statement().text;
+  const std::size_t begin = std::min(offset_of(subject.dialect, statement, action), statement.size());
+  const std::string alter = "ALTER TABLE " + sql_name(action.object);
+  return alter + " " + statement.substr(begin, clause_end(subject.dialect, statement, begin) - begin) +
+         " NOT VALID;\n-- in a transaction of its own\n" + alter + " VALIDATE CONSTRAINT " + sql_name(name) + ";";
 }
 
 std::string with_index_before(const Action& action, std::string_view constraint) {

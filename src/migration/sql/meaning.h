@@ -105,6 +105,7 @@ struct Action {
   bool fills_itself = false;  // the added column has a value without being named: DEFAULT, identity, serial, generated
   bool constant_default = false;  // and it is the same one for every row
   bool converts = false;          // ALTER TYPE ... USING
+  std::string collation;          // ALTER TYPE ... COLLATE
   bool not_valid = false;
   bool concurrently = false;
   bool temporary = false;
@@ -115,7 +116,10 @@ struct Action {
   bool generated = false;                         // the added column is GENERATED ALWAYS AS (...) STORED
   bool identity = false;                          // the added column, or what is set, is an identity
   bool serial = false;                            // the added column's type is serial, bigserial, smallserial
-  std::vector<std::string> columns;               // of a constraint or an index; "" stands for an expression
+  std::vector<std::string> columns;               // of a constraint or an index; "" stands for an expression; of a
+                                                  // CHECK those that it names
+  bool null_passes = false;                       // a CHECK: holds where all of `columns` are NULL; a foreign key or a
+                                                  // uniqueness: where one of them is
   std::string only_not_null;                      // the column c of CHECK (c IS NOT NULL), where that is all of it
   ObjectName other;           // what a foreign key references; the partition; LIKE's, parent's table
   std::string using_index;    // ADD CONSTRAINT ... USING INDEX this

@@ -276,6 +276,27 @@ Action added_column(const ObjectName& table, const json::object& column) {
   return action;
 }
 
+// The columns that a CHECK names, and whether it holds where all of them are NULL: where every operator in it gives
+// NULL for a NULL.
+void read_check(const json::object& expression, Action& action) {
+  static constexpr std::array kSeesNull = {"NullTest",    "CoalesceExpr",    "FuncCall",   "CaseExpr",
+                                           "SubLink",     "BooleanTest",     "MinMaxExpr", "RowExpr",
+                                           "A_ArrayExpr", "SQLValueFunction"};
+  action.only_not_null = not_null_column(expression);
+  action.null_passes = true;
+  walk(expression, [&](std::string_view key, const json::object& found) {
+    if (std::ranges::find(kSeesNull, key) != kSeesNull.end()) action.null_passes = false;
+    if (const std::string kind = text(found, "kind"); kind == "AEXPR_DISTINCT" || kind == "AEXPR_NOT_DISTINCT") {
+      action.null_passes = false;
+    }
+    if (key != "ColumnRef") return true;
+    const json::array& fields = list(found, "fields");
+    std::string column = fields.empty() ? std::string() : string_of(fields.back());
+    if (std::ranges::find(action.columns, column) == action.columns.end()) action.columns.push_back(std::move(column));
+    return false;
+  });
+}
+
 Action added_constraint(const ObjectName& object, const json::object& constraint) {
   Action action = act(ActionKind::kAddConstraint, object);
   action.part = text(constraint, "conname");
@@ -283,9 +304,12 @@ Action added_constraint(const ObjectName& object, const json::object& constraint
   action.not_valid = flag(constraint, "skip_validation");
   action.using_index = text(constraint, "indexname");
   action.columns = strings(list(constraint, action.constraint == ConstraintKind::kForeignKey ? "fk_attrs" : "keys"));
-  if (action.constraint == ConstraintKind::kForeignKey) action.other = relation(child(constraint, "pktable"));
-  if (action.constraint == ConstraintKind::kCheck)
-    action.only_not_null = not_null_column(child(constraint, "raw_expr"));
+  if (action.constraint == ConstraintKind::kForeignKey) {
+    action.other = relation(child(constraint, "pktable"));
+    action.null_passes = text(constraint, "fk_matchtype") != "f";  // MATCH FULL wants all or none
+  }
+  if (action.constraint == ConstraintKind::kUnique) action.null_passes = !flag(constraint, "nulls_not_distinct");
+  if (action.constraint == ConstraintKind::kCheck) read_check(child(constraint, "raw_expr"), action);
   if (action.constraint == ConstraintKind::kExclude) {
     for (const auto& pair : list(constraint, "exclusions")) {
       const json::array& items = list(inside(pair, "List"), "items");
@@ -332,6 +356,8 @@ Action alter_command(const ObjectName& object, const json::object& command, Mean
     Action action = named(ActionKind::kAlterColumnType);
     action.type = type_name(child(child(definition, "ColumnDef"), "typeName"));
     action.converts = child(definition, "ColumnDef").contains("raw_default");
+    const json::array& collation = list(child(child(definition, "ColumnDef"), "collClause"), "collname");
+    if (!collation.empty()) action.collation = string_of(collation.back());
     return action;
   }
   if (type == "AT_AddConstraint") return added_constraint(object, child(definition, "Constraint"));
@@ -476,7 +502,10 @@ void read_index(const json::object& node, Meaning& meaning) {
   action.on = table;
   action.concurrently = flag(node, "concurrent");
   action.if_exists = flag(node, "if_not_exists");
-  if (flag(node, "unique")) action.constraint = ConstraintKind::kUnique;
+  if (flag(node, "unique")) {
+    action.constraint = ConstraintKind::kUnique;
+    action.null_passes = !flag(node, "nulls_not_distinct");
+  }
   for (const auto& element : list(node, "indexParams")) {
     action.columns.push_back(text(inside(element, "IndexElem"), "name"));
   }
@@ -1238,6 +1267,20 @@ void look_into_body(const json::object& tree, std::string_view statement, Meanin
 
 // --- names -----------------------------------------------------------------------------------------------------------
 
+// What COMMENT ON is about: a relation, or the one whose column, constraint, trigger, policy or rule it is.
+ObjectName commented(const json::object& comment) {
+  const std::string type = text(comment, "objtype");
+  const auto& object = child(comment, "object");
+  if (const auto& routine = child(object, "ObjectWithArgs"); !routine.empty()) {
+    return qualified(list(routine, "objname"), ObjectKind::kFunction);
+  }
+  json::array names = list(child(object, "List"), "items");
+  const bool part = type == "OBJECT_COLUMN" || type == "OBJECT_TABCONSTRAINT" || type == "OBJECT_TRIGGER" ||
+                    type == "OBJECT_POLICY" || type == "OBJECT_RULE";
+  if (part && !names.empty()) names.pop_back();
+  return qualified(names, part ? ObjectKind::kTable : kind_of(type));
+}
+
 void add_names(const json::object& tree, Meaning& meaning) {
   std::vector<std::string> here;  // what WITH names
   const auto add = [&](ObjectName name) {
@@ -1246,6 +1289,7 @@ void add_names(const json::object& tree, Meaning& meaning) {
   };
   walk(tree, [&](std::string_view key, const json::object& found) {
     if (key == "CommonTableExpr") here.push_back(text(found, "ctename"));
+    if (key == "CommentStmt") add(commented(found));
     if (found.contains("relname")) {
       add(relation(found));
     } else if (key == "FuncCall" || key == "funccall") {

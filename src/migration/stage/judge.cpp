@@ -59,6 +59,10 @@ Judgement judge_added_column(const Action& action) {
   return pre(what);
 }
 
+bool old_code_keeps(const Action& constraint, const ObjectName& table, const Created& created) {
+  return holds_for_old_code(constraint, [&](const std::string& column) { return created.starts_null(table, column); });
+}
+
 // To a type that holds every value of whatever it could have been, or to one that holds fewer; else the text cannot
 // say.
 Judgement judge_type_change(const Action& action) {
@@ -130,6 +134,42 @@ void Created::note(const Meaning& meaning) {
     }
     if (known != Answer::kNo) by_name_[name_of({object.kind, object.schema, action.new_name})][object.schema] = known;
   }
+  note_columns(meaning);
+}
+
+// PostgreSQL adds the columns of an ALTER TABLE before its constraints, wherever they stand in it.
+void Created::note_columns(const Meaning& meaning) {
+  const auto forget = [&](const ObjectName& table, std::string_view column) {
+    std::erase_if(null_columns_,
+                  [&](const Part& part) { return part.name == column && part.table.name == table.name; });
+  };
+  for (const Action& action : meaning.actions) {
+    if (syzygy::starts_null(action)) null_columns_.push_back({action.object, action.part});
+    // What old code writes has a value from here on, or the name is another column's.
+    const bool ends = action.kind == ActionKind::kSetDefault || action.kind == ActionKind::kDropColumn ||
+                      (action.kind == ActionKind::kRename && !action.part.empty());
+    if (ends) forget(action.object, action.part);
+  }
+  for (const Action& action : meaning.actions) {
+    if (action.kind != ActionKind::kAddConstraint || action.part.empty()) continue;
+    const auto is_null = [&](const std::string& column) { return starts_null(action.object, column); };
+    if (holds_for_old_code(action, is_null)) kept_.push_back({action.object, action.part});
+  }
+}
+
+bool Created::has(const std::vector<Part>& parts, const ObjectName& table, std::string_view name) {
+  return std::ranges::any_of(parts, [&](const Part& part) {
+    return part.name == name && part.table.name == table.name &&
+           (part.table.schema == table.schema || part.table.schema.empty() || table.schema.empty());
+  });
+}
+
+bool Created::starts_null(const ObjectName& table, std::string_view column) const {
+  return has(null_columns_, table, column);
+}
+
+bool Created::is_kept(const ObjectName& table, std::string_view constraint) const {
+  return has(kept_, table, constraint);
 }
 
 const std::vector<Action>* Created::body_of(const ObjectName& function) const {
@@ -156,6 +196,16 @@ Created::Answer Created::find(const Action& action) const {
   return find(action.object);
 }
 
+bool starts_null(const Action& added) {
+  return added.kind == ActionKind::kAddColumn && !added.not_null && !added.fills_itself;
+}
+
+bool holds_for_old_code(const Action& constraint, const std::function<bool(const std::string&)>& is_null) {
+  if (!constraint.null_passes || constraint.columns.empty()) return false;
+  return constraint.constraint == ConstraintKind::kCheck ? std::ranges::all_of(constraint.columns, is_null)
+                                                         : std::ranges::any_of(constraint.columns, is_null);
+}
+
 Judgement judge(const Action& action, const Created& created, const StageRules& rules) {
   const ObjectName& object = action.object;
   const Created::Answer object_is = created.find(action);
@@ -179,6 +229,9 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
   switch (action.kind) {
     case ActionKind::kCreate:
       if (action.constraint != ConstraintKind::kNone) {
+        if (old_code_keeps(action, action.on, created)) {
+          return pre("creates " + describe(object) + " on a column that is new here");
+        }
         return constrains(rules, "creates " + describe(object) + ", a new " + std::string(word(action.constraint)) +
                                      " on " + describe(action.on) + ", which is in use");
       }
@@ -210,9 +263,13 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
     case ActionKind::kDropDefault:
       return post("drops the default of " + part_of(action, "column"));
     case ActionKind::kAddConstraint:
+      if (old_code_keeps(action, object, created)) {
+        return pre("adds a " + std::string(word(action.constraint)) + " to a column that is new here");
+      }
       return constrains(
           rules, "adds a " + std::string(word(action.constraint)) + " to " + describe(object) + ", which is in use");
     case ActionKind::kValidateConstraint:
+      if (created.is_kept(object, action.part)) return pre("validates " + part_of(action, "constraint"));
       // With the constraint itself: it can only follow it.
       return constrains(rules, "validates " + part_of(action, "constraint"));
     case ActionKind::kDropConstraint:
@@ -251,7 +308,14 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
   return neutral("changes nothing that code could notice");
 }
 
-Judgement judge(const Meaning& meaning, const Created& created, const StageRules& rules) {
+Judgement judge(const Meaning& meaning, const Created& before, const StageRules& rules) {
+  // Its own new columns are there when its constraints come.
+  std::optional<Created> with_columns;
+  if (meaning.actions.size() > 1 && std::ranges::any_of(meaning.actions, starts_null)) {
+    with_columns = before;
+    with_columns->note_columns(meaning);
+  }
+  const Created& created = with_columns ? *with_columns : before;
   std::optional<Judgement> settled;
   // A function that the same migration defines does what its body does.
   std::vector<const Action*> actions;

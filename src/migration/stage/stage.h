@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -67,10 +68,15 @@ class Created {
   explicit Created(const std::vector<Meaning>& migration);
 
   void note(const Meaning& meaning);
+  void note_columns(const Meaning& meaning);  // only the columns and constraints that it adds to tables
   // Where only one of two names has a schema, they are taken for the same object.
   [[nodiscard]] Answer find(const ObjectName& object) const;
   // As find(), of what it acts on: a DROP FUNCTION that says what the function takes means that one.
   [[nodiscard]] Answer find(const Action& action) const;
+  // Of a column that the migration has added: it may be NULL, and is wherever nobody names it.
+  [[nodiscard]] bool starts_null(const ObjectName& table, std::string_view column) const;
+  // A constraint that the migration has added and that old code keeps, since it does not know its columns.
+  [[nodiscard]] bool is_kept(const ObjectName& table, std::string_view constraint) const;
   // What the body of that function does, where this migration says it; else nullptr.
   [[nodiscard]] const std::vector<Action>* body_of(const ObjectName& function) const;
 
@@ -79,12 +85,27 @@ class Created {
   using Name = std::pair<ObjectKind, std::string>;
   static Name name_of(const ObjectName& object);
 
+  struct Part {
+    ObjectName table;
+    std::string name;
+  };
+  static bool has(const std::vector<Part>& parts, const ObjectName& table, std::string_view name);
+
+  std::vector<Part> null_columns_;
+  std::vector<Part> kept_;                                 // constraints
   std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
   std::map<Name, std::string> passing_;                    // what is dropped again -> schema
   std::map<std::string, std::vector<Action>> bodies_;      // by the function's name
   std::map<std::string, std::set<std::string>> takes_;     // by the function's name: of each that is new
 };
 
+// An ADD COLUMN whose column is NULL wherever nobody names it.
+bool starts_null(const Action& added);
+// Does what code writes that does not know the new columns keep this constraint (or unique index)? `is_null` says of a
+// column whether it is such a one.
+bool holds_for_old_code(const Action& constraint, const std::function<bool(const std::string&)>& is_null);
+
+// REQUIRES: `created` knows the statements before, and, for a command of an ALTER TABLE, its ADD COLUMNs.
 Judgement judge(const Action& action, const Created& created, const StageRules& rules);
 Judgement judge(const Meaning& meaning, const Created& created, const StageRules& rules);
 
