@@ -140,7 +140,7 @@ ROWS = {
         OLD, ("SELECT * FROM other",), {"SELECT count(*) FROM pg_class WHERE relname = 'users_note'": "0"}, back="CREATE INDEX users_note ON users (note);\nDROP TABLE other;\n"),
     "rename_column": Row(
         "ALTER TABLE users RENAME COLUMN name TO full_name;\n",
-        (*OLD, "UPDATE users SET name = 'older' WHERE name = 'u2'", "SELECT 1 / count(*) FROM users WHERE full_name = 'older'"),
+        (OLD_INSERT, OLD_SELECT, "UPDATE users SET name = 'older' WHERE name = 'u2'", "SELECT 1 / count(*) FROM users WHERE full_name = 'older'"),
         ("INSERT INTO users (full_name, email) VALUES ('new', 'n')", "UPDATE users SET full_name = 'newer' WHERE full_name = 'u3'",
          "SELECT 1 / count(*) FROM users WHERE full_name = 'u4'"),
         {"SELECT count(*) FROM users WHERE full_name IN ('older', 'newer', 'old', 'new')": "6", NOT_NULL.format("full_name"): "True",
