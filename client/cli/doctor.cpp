@@ -79,7 +79,10 @@ class Doctor {
       bad("token", "the daemon refuses this client: " + answer.error().message,
           "syzygy doctor --token-file /path/to/the/daemon's/token");
     } else {
-      bad("daemon", "it accepts connections, but does not answer: " + answer.error().message,
+      const bool store = answer.error().reason.starts_with("STORE_");  // the daemon's own word
+      bad("daemon",
+          (store ? "it answers, but not its store: " : "it accepts connections, but does not answer: ") +
+              answer.error().message,
           "curl http://<daemon's host>:7410/readyz");
     }
     return false;

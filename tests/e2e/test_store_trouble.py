@@ -84,7 +84,7 @@ class Trouble:
             self.assertIn("store cannot be reached", joined.err)
             doctor = self.doctor()
             self.assertNotEqual(doctor.code, 0)
-            self.assertRegex(doctor.out + doctor.err, "not ready|store|no answer in time")
+            self.assertRegex(doctor.out + doctor.err, "it answers, but not its store: .*" + self.unanswered + "|no answer in time")
             self.assertTrue(self.site.runs[f"{PARTIES[0]}-0"].running(), "who waits goes on waiting")
         finally:
             for process in reversed(stopped):
