@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -125,6 +126,7 @@ void RedisServer::start() {
   if (pid_ > 0) return;
   const auto log = directory_ / "log";
   const auto config = directory_ / "redis.conf";
+  const auto pid_file = directory_ / "pid";
   const bool again = port_ != 0;
   // Between looking for a free port and using it another program may take it: then the next one.
   for (int attempt = 0; attempt < 10; ++attempt) {
@@ -133,6 +135,7 @@ void RedisServer::start() {
     if (!again || !sentinel_) {
       std::ofstream file(config);
       file << "bind 127.0.0.1\nprotected-mode no\ndaemonize no\nsave \"\"\ndir " << directory_.native() << "\n";
+      file << "pidfile " << pid_file.native() << "\n";
       file << (tls_ ? "port 0\ntls-port " : "port ") << port_ << "\n";
       if (!sentinel_)
         file << "appendonly yes\nappendfsync always\nrepl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n";
@@ -145,9 +148,12 @@ void RedisServer::start() {
     const bool up = wait_until([&] {
       ended = ::waitpid(pid_, nullptr, WNOHANG) == pid_;
       if (ended) return true;
-      if (!listens(port_)) return false;
+      // Written when it listens: it is not another test's server that took the port in between.
+      if (std::atol(text_of_file(pid_file).c_str()) != pid_) return false;
+      if (tls_) return listens(port_);
       // With a password it says so, and that is an answer, too.
-      return tls_ || ask({"PING"}).find("LOADING") == std::string::npos;
+      const std::string answer = ask({"PING"});
+      return !answer.empty() && answer.find("LOADING") == std::string::npos;
     });
     if (up && !ended) return;
     if (!ended) kill();

@@ -11,8 +11,15 @@ from .processes import Process, ScratchDirectory, free_port, wait_until
 class Redis:
     def __init__(self) -> None:
         self._directory = ScratchDirectory("redis")
-        self.port = free_port()
-        self.start()
+        try:
+            for attempt in range(5):  # somebody else may take the port between our finding it and Redis' listening
+                self.port = free_port()
+                if self._serves():
+                    return
+            raise AssertionError(f"redis-server ended:\n{self.process.output()}")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
@@ -33,14 +40,19 @@ class Redis:
             return ""
 
     def start(self) -> None:
-        settings = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--bind", "127.0.0.1", "--dir", self._directory.path)
-        self.process = Process(["redis-server", "--port", str(self.port), *settings], os.path.join(self._directory.path, "log"))
+        """Again, after it was killed: on its port, with its data."""
         try:
-            wait_until("Redis answers, or ends", lambda: "PONG" in self.ask("PING") or not self.process.running())
-            assert self.process.running(), f"redis-server ended:\n{self.process.output()}"
+            assert self._serves(), f"redis-server ended:\n{self.process.output()}"
         except BaseException:
             self.close()
             raise
+
+    def _serves(self) -> bool:
+        settings = ("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--bind", "127.0.0.1", "--dir", self._directory.path)
+        self.process = Process(["redis-server", "--port", str(self.port), *settings], os.path.join(self._directory.path, "log"))
+        own = f"process_id:{self.process.popen.pid}\r"  # and no server of another test that took the port
+        wait_until("Redis answers, or ends", lambda: ("PONG" in self.ask("PING") and own in self.ask("INFO", "server")) or not self.process.running())
+        return self.process.running()
 
     def copy_data(self, directory: str) -> None:
         """To be put back by put_back(). The server stands still meanwhile."""
