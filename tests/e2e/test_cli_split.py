@@ -176,6 +176,11 @@ ROWS = {
         OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT token FROM users"),
         {"SELECT count(*) FROM users WHERE token IS NULL": "0", "SELECT count(*) - count(DISTINCT token) FROM users": "0", DEFAULT.format("token"): "1"},
         pre=2, post=0, back="ALTER TABLE users DROP COLUMN token;\n"),
+    "add_not_null_with_a_bridging_default_per_row": Row(
+        "ALTER TABLE users ADD COLUMN token uuid NOT NULL;\n",
+        OLD, ("INSERT INTO users (name, email, token) VALUES ('new', 'n', gen_random_uuid())", "SELECT token FROM users"),
+        {"SELECT count(*) - count(DISTINCT token) FROM users": "0", NOT_NULL.format("token"): "True", DEFAULT.format("token"): "0"},
+        ["--default", "token=gen_random_uuid()"], pre=2, post=3, back="ALTER TABLE users DROP COLUMN token;\n"),
     "volatile_default_not_null_and_unique": Row(
         "ALTER TABLE users ADD COLUMN token uuid NOT NULL UNIQUE DEFAULT gen_random_uuid();\n",
         OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT token FROM users"),
