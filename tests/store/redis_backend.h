@@ -11,6 +11,9 @@
 
 namespace syzygy::store_tests {
 
+// For what is no test of timeouts: a busy machine, or its disk, may stand still for longer than the 3 s that are usual.
+inline constexpr const char* kPatient = "timeout=20s";
+
 inline std::string new_prefix() {
   static int made = 0;
   return "test" + std::to_string(++made);

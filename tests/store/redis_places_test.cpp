@@ -30,7 +30,7 @@ RedisCluster& cluster() {
 }
 
 std::string cluster_url(const std::string& prefix, std::size_t node = 0) {
-  return "redis://" + cluster().node(node).address() + "/?prefix=" + prefix;
+  return "redis://" + cluster().node(node).address() + "/?" + kPatient + "&prefix=" + prefix;
 }
 
 const MakeBackend kCluster{"RedisCluster", [] { return std::make_unique<RedisBackend>(cluster_url(new_prefix())); }};
@@ -112,7 +112,7 @@ TEST(RedisCluster, TheStoreIsFoundAgainWhenItsSlotMoves) {
 class RedisSentinel : public ::testing::Test {
  protected:
   void SetUp() override {
-    store_ = open_redis(sentinels_.url("timeout=1s&wait-replicas=1"));
+    store_ = open_redis(sentinels_.url(kPatient + std::string("&wait-replicas=1")));
     ASSERT_TRUE(store_);
     commit_one(*store_, {.key = "a", .bytes = "1", .history = {{1, "one"}}});
     epoch_ = store_->epoch();
@@ -200,7 +200,7 @@ class RedisTlsTest : public ::testing::Test {
             "tls-ca-cert-file " + file("ca.crt", ca_.pem()), "tls-auth-clients " + clients};
   }
   std::string url(const RedisServer& server, const std::string& options) const {
-    return "rediss://" + server.address() + "/?timeout=2s&ca=" + (directory_ / "ca.crt").string() + options;
+    return "rediss://" + server.address() + "/?" + kPatient + "&ca=" + (directory_ / "ca.crt").string() + options;
   }
 
   const TestCa ca_;

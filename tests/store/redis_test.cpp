@@ -21,7 +21,8 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 const MakeBackend kRedis{
-    "Redis", [] { return std::make_unique<RedisBackend>(RedisServer::shared().url("prefix=" + new_prefix())); }};
+    "Redis",
+    [] { return std::make_unique<RedisBackend>(RedisServer::shared().url(kPatient + ("&prefix=" + new_prefix()))); }};
 
 INSTANTIATE_TEST_SUITE_P(Backend, StoreConformance, ::testing::Values(kRedis), backend_name);
 INSTANTIATE_TEST_SUITE_P(Backend, SharedStoreConformance, ::testing::Values(kRedis), backend_name);

@@ -74,7 +74,7 @@ TEST(RedisTrouble, NothingAcknowledgedIsLostWhenTheServerIsKilled) {
 
 TEST(RedisTrouble, AStoppedServerIsUnavailableInBoundedTime) {
   RedisServer server;
-  const auto store = open_redis(server.url("timeout=300ms"));
+  const auto store = open_redis(server.url("timeout=1s"));
   const Version version = commit_one(*store, {.key = "a", .bytes = "1"});
   const auto stopped = [&](const auto& call) {
     const auto began = steady_clock::now();
@@ -337,7 +337,7 @@ TEST(RedisTrouble, AReplicaIsRefused) {
 
 TEST(RedisTrouble, WaitReplicasAnswersNothingThatTooFewHave) {
   RedisServer server;
-  const auto store = open_redis(server.url("wait-replicas=1&timeout=400ms"));
+  const auto store = open_redis(server.url("wait-replicas=1&timeout=2s"));
   ASSERT_TRUE(store);
   EXPECT_EQ(outcome_of(*store, {.key = "a", .bytes = "1"}), CommitOutcome::kUnknown);
   const auto loaded = store->load("a");
@@ -348,8 +348,8 @@ TEST(RedisTrouble, WaitReplicasAnswersNothingThatTooFewHave) {
   RedisServer replica({"replicaof 127.0.0.1 " + std::to_string(server.port())});
   ASSERT_TRUE(replica.becomes({"INFO", "replication"}, "master_link_status:up"));
   ASSERT_TRUE(server.becomes({"WAIT", "1", "100"}, "1"));
-  // A replica on a busy machine may need longer than the short timeout above.
-  const auto patient = open_redis(server.url("wait-replicas=1&timeout=20s"));
+  // A replica on a busy machine may need longer than the timeout above.
+  const auto patient = open_redis(server.url(kPatient + std::string("&wait-replicas=1")));
   ASSERT_TRUE(patient);
   EXPECT_EQ(bytes_of(*patient, "a"), "1");
   EXPECT_EQ(outcome_of(*patient, {.key = "b"}), CommitOutcome::kCommitted);
