@@ -126,6 +126,13 @@ ROWS = {
         (OLD_INSERT, OLD_SELECT, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n1') ON CONFLICT (email) DO NOTHING",),
         {"SELECT indisvalid FROM pg_index JOIN pg_constraint ON conindid = indexrelid WHERE conname = 'one_email'": "True"},
         ["--stage", "pre_deploy"], pre=2, post=0, back="ALTER TABLE users DROP CONSTRAINT one_email;\n"),
+    "what_needs_an_index_comes_behind_it": Row(
+        "CREATE INDEX by_name ON users (name);\nCOMMENT ON INDEX by_name IS 'for the search';\n",
+        OLD, ("SELECT id FROM users WHERE name = 'u1'",), {"SELECT obj_description('by_name'::regclass)": "for the search"}, pre=2, post=0),
+    "unique_index_that_old_code_does_not_keep": Row(
+        "CREATE UNIQUE INDEX one_email ON users (email);\n",
+        (OLD_INSERT, OLD_INSERT, OLD_SELECT, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n1') ON CONFLICT DO NOTHING",),
+        {"SELECT indisvalid FROM pg_index WHERE indexrelid = 'one_email'::regclass": "True"}, ["--stage", "post_deploy"], pre=0, post=1),
     "unique_that_old_code_does_not_keep": Row(
         "ALTER TABLE users ADD CONSTRAINT one_email UNIQUE NULLS NOT DISTINCT (email, age) INCLUDE (note);\n",
         (OLD_INSERT, OLD_INSERT, OLD_SELECT, "DELETE FROM users WHERE name = 'old'"), ("INSERT INTO users (name, email) VALUES ('new', 'n1') ON CONFLICT DO NOTHING",),
@@ -181,6 +188,11 @@ ROWS = {
         OLD, ("INSERT INTO users (name, email, token) VALUES ('new', 'n', gen_random_uuid())", "SELECT token FROM users"),
         {"SELECT count(*) - count(DISTINCT token) FROM users": "0", NOT_NULL.format("token"): "True", DEFAULT.format("token"): "0"},
         ["--default", "token=gen_random_uuid()"], pre=2, post=3, back="ALTER TABLE users DROP COLUMN token;\n"),
+    "volatile_default_with_a_check": Row(
+        "ALTER TABLE users ADD COLUMN part int NOT NULL CHECK (part >= 0) DEFAULT floor(random() * 10);\n",
+        OLD, ("INSERT INTO users (name, email, part) VALUES ('new', 'n', 3)", "SELECT part FROM users"),
+        {"SELECT convalidated FROM pg_constraint WHERE conname = 'users_part_check'": "True", NOT_NULL.format("part"): "True", INVALID: "0"},
+        pre=2, post=3, back="ALTER TABLE users DROP COLUMN part;\n"),
     "volatile_default_not_null_and_unique": Row(
         "ALTER TABLE users ADD COLUMN token uuid NOT NULL UNIQUE DEFAULT gen_random_uuid();\n",
         OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT token FROM users"),
@@ -483,6 +495,14 @@ INSERT INTO wide SELECT n, 'u' || n FROM generate_series(1, 12000) AS n;
                 self.assertEqual(done.code, 0, done.err)
                 self.assertIn("nothing to split", done.err)
                 self.assertEqual(self.text(site, "0002_change.sql"), change)
+
+    def test_what_is_proved_already_is_not_proved_again(self) -> None:
+        change = "ALTER TABLE users ALTER COLUMN age SET NOT NULL;"
+        site = self.site(m0001_base=BASE + "ALTER TABLE users ADD CONSTRAINT aged CHECK (age IS NOT NULL);\n", m0002_change=change)
+        done = self.split(site)
+        self.assertEqual(done.code, 0, done.err)
+        self.assertIn("nothing to split", done.err)
+        self.assertEqual(self.text(site, "0002_change.sql"), change)
 
     def test_what_is_refused_comes_with_its_recipe(self) -> None:
         for change, says in (
