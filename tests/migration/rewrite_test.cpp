@@ -119,6 +119,10 @@ TEST(Deparse, WhatIsWrittenMeansTheSame) {
     EXPECT_EQ(unique_apart("ALTER TABLE t ADD CONSTRAINT " + q + " UNIQUE (a)", 0, "t", "x")->constraint,
               "ALTER TABLE t ADD CONSTRAINT " + q + " UNIQUE USING INDEX " + q);
   }
+  EXPECT_EQ(unique_apart("ALTER TABLE t ADD UNIQUE NULLS NOT DISTINCT (a) INCLUDE (b) USING INDEX TABLESPACE \"Fast\"",
+                         0, "t", "k")
+                ->index,
+            "CREATE UNIQUE INDEX CONCURRENTLY k ON t (a) INCLUDE (b) NULLS NOT DISTINCT TABLESPACE \"Fast\"");
   EXPECT_EQ(concurrently("CREATE INDEX ON t (a)", 0, "My_idx")->sql,
             "CREATE INDEX CONCURRENTLY \"My_idx\" ON t USING btree (a)");
 }

@@ -15,13 +15,17 @@ void check_rewrite_type(const Action& action, const Subject& subject, Report& re
   const KnownColumn* column = subject.schema.column(action.object, action.part);
   const TypeChange change = type_change(column != nullptr ? column->type : "", action.type);
   const bool rewrites = change.rewrites || (column == nullptr && action.converts);
-  if (!rewrites && !action.collation.empty() && stands_in_index(subject.schema, action)) {
+  const bool collates =
+      column != nullptr && column->collation ? *column->collation != action.collation : !action.collation.empty();
+  if (!rewrites && collates && stands_in_index(subject.schema, action)) {
+    const std::string collation = action.collation.empty() ? "" : " COLLATE " + sql_name(action.collation);
     report.add(
-        "changes the collation of " + part_of(action) + " to \"" + action.collation +
-            "\", which builds every index on it anew while everything waits",
+        "changes the collation of " + part_of(action) + " to " +
+            (action.collation.empty() ? "its type's own" : "\"" + action.collation + "\"") +
+            ", which builds every index on it anew while everything waits",
         "-- an index with the new collation beside it, outside a transaction; drop the old one before the change\n"
         "CREATE INDEX CONCURRENTLY ... ON " +
-            sql_name(action.object) + " (" + sql_name(action.part) + " COLLATE " + sql_name(action.collation) + ");");
+            sql_name(action.object) + " (" + sql_name(action.part) + collation + ");");
     return;
   }
   if (!rewrites) return;
@@ -42,8 +46,8 @@ const Rule kRewriteType{
     .severity = Severity::kError,
     .tables = Tables::kFilled,
     .triggers =
-        "ALTER COLUMN ... TYPE to a type whose values are stored differently, or with COLLATE on a column that "
-        "has an index.",
+        "ALTER COLUMN ... TYPE to a type whose values are stored differently, or to another collation on a "
+        "column that has an index.",
     .why =
         "The table and its indexes are written anew under an ACCESS EXCLUSIVE lock. Growing a varchar, varchar to "
         "text, more digits of a numeric with the same scale, cidr to inet are free; timestamp to timestamptz is only "
@@ -57,10 +61,17 @@ ALTER TABLE orders ADD COLUMN quantity_new bigint;
               {.sql = R"sql(SET TimeZone = 'Europe/Berlin';
 ALTER TABLE orders ALTER COLUMN placed_at TYPE timestamptz)sql"},
               {.sql = R"sql(ALTER TABLE orders ALTER COLUMN note TYPE text COLLATE "C")sql",
+               .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true}},
+              {.sql = "ALTER TABLE orders ALTER COLUMN tag TYPE varchar",
+               .before = R"sql(ALTER TABLE orders ADD COLUMN tag text COLLATE "C";
+CREATE INDEX orders_tag ON orders (tag))sql",
                .claim = Claim{.lock = LockMode::kAccessExclusive, .scans = true}}},
     .silent = {{.sql = "ALTER TABLE orders ALTER COLUMN state TYPE varchar(40)"},
                {.sql = "ALTER TABLE orders ALTER COLUMN state TYPE text"},
                {.sql = R"sql(ALTER TABLE orders ALTER COLUMN state TYPE text COLLATE "C")sql"},
+               {.sql = R"sql(ALTER TABLE orders ALTER COLUMN tag TYPE varchar COLLATE "C")sql",
+                .before = R"sql(ALTER TABLE orders ADD COLUMN tag text COLLATE "C";
+CREATE INDEX orders_tag ON orders (tag))sql"},
                {.sql = "ALTER TABLE orders ALTER COLUMN weight TYPE numeric(14,2)"}},
     .check = check_rewrite_type,
 };

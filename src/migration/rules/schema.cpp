@@ -32,7 +32,9 @@ auto find_in(Map& map, const ObjectName& name) -> decltype(&map.begin()->second.
   return nullptr;
 }
 
-KnownColumn column_of(const Action& action) { return {action.part, action.type, action.not_null, action.fills_itself}; }
+KnownColumn column_of(const Action& action) {
+  return {action.part, action.type, action.not_null, action.fills_itself, action.collation};
+}
 
 KnownConstraint constraint_of(const Action& action) {
   return {action.part, action.constraint, action.columns, action.only_not_null, action.other, !action.not_valid};
@@ -252,7 +254,10 @@ void Schema::apply(const Action& action) {
       erase_column(*table, action.part);
       break;
     case ActionKind::kAlterColumnType:
-      change([&](KnownColumn& column) { column.type = action.type; });
+      change([&](KnownColumn& column) {
+        column.type = action.type;
+        column.collation = action.collation;
+      });
       break;
     case ActionKind::kSetNotNull:
       change([](KnownColumn& column) { column.not_null = true; });

@@ -26,6 +26,7 @@ struct KnownColumn {
   std::string type;  // as Action::type spells it
   bool not_null = false;
   bool has_default = false;
+  std::optional<std::string> collation = {};  // empty: the type's own; nullopt: not known
 };
 
 struct KnownConstraint {

@@ -105,7 +105,7 @@ struct Action {
   bool fills_itself = false;  // the added column has a value without being named: DEFAULT, identity, serial, generated
   bool constant_default = false;  // and it is the same one for every row
   bool converts = false;          // ALTER TYPE ... USING
-  std::string collation;          // ALTER TYPE ... COLLATE
+  std::string collation;          // of an added or altered column: COLLATE
   bool not_valid = false;
   bool concurrently = false;
   bool temporary = false;

@@ -246,10 +246,16 @@ std::string not_null_column(const json::object& expression) {
   return fields.empty() ? std::string() : string_of(fields.back());
 }
 
+std::string collation_of(const json::object& column) {
+  const json::array& names = list(child(column, "collClause"), "collname");
+  return names.empty() ? std::string() : string_of(names.back());
+}
+
 Action added_column(const ObjectName& table, const json::object& column) {
   Action action = act(ActionKind::kAddColumn, table);
   action.part = text(column, "colname");
   action.type = type_name(child(column, "typeName"));
+  action.collation = collation_of(column);
   action.columns.push_back(action.part);
   if (is_serial(action.type)) action.serial = action.not_null = action.fills_itself = true;
   for (const auto& item : list(column, "constraints")) {
@@ -356,8 +362,7 @@ Action alter_command(const ObjectName& object, const json::object& command, Mean
     Action action = named(ActionKind::kAlterColumnType);
     action.type = type_name(child(child(definition, "ColumnDef"), "typeName"));
     action.converts = child(definition, "ColumnDef").contains("raw_default");
-    const json::array& collation = list(child(child(definition, "ColumnDef"), "collClause"), "collname");
-    if (!collation.empty()) action.collation = string_of(collation.back());
+    action.collation = collation_of(child(definition, "ColumnDef"));
     return action;
   }
   if (type == "AT_AddConstraint") return added_constraint(object, child(definition, "Constraint"));
