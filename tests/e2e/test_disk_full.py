@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Tuple
 
 from .support.daemon import Daemon
 from .support.postgres import Postgres
-from .support.processes import wait_until
-from .support.site import BOUND, PARTIES, Site
+from .support.processes import BOUND, wait_until
+from .support.site import LEASE, PARTIES, Site
 from .support.small_disk import SmallDisk
 
 TARGET = "/v1/targets/pinned"
@@ -37,7 +37,7 @@ class DiskFull(unittest.TestCase):
                 connection.execute("ALTER SYSTEM SET default_tablespace = 'small'")
                 connection.execute("SELECT pg_reload_conf()")
             wait_until("new tables go to the small disk", lambda: self.shown("default_tablespace") == "small")
-        self.daemon = Daemon("--lease", "2s", store=self.store.url + "?timeout=2")
+        self.daemon = Daemon("--lease", LEASE, store=self.store.url + "?timeout=2")
         self.addCleanup(self.daemon.close)
         self.site = Site(self.daemon)
         self.addCleanup(self.site.close)

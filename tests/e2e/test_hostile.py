@@ -255,10 +255,10 @@ class Hostile(unittest.TestCase):
             with connect(port) as connection, self.assertRaises((ssl.SSLError, OSError)):
                 context.wrap_socket(connection, server_hostname="localhost")
         began = time.monotonic()
-        wrong = syzygy("status", "--daemon", self.tls.grpc, "--connect-timeout", "2s")
+        wrong = syzygy("status", "--daemon", self.tls.grpc, "--connect-timeout", "20s")
         self.assertEqual(wrong.code, 69, wrong.err)
         self.assertIn("TLS", wrong.err)
-        wrong = syzygy("status", "--daemon", self.plain.grpc, "--ca-file", self.certificate, "--connect-timeout", "2s")
+        wrong = syzygy("status", "--daemon", self.plain.grpc, "--ca-file", self.certificate, "--connect-timeout", "20s")
         self.assertEqual(wrong.code, 69, wrong.err)
         self.assertIn("TLS", wrong.err)
         self.assertLess(time.monotonic() - began, 60)

@@ -17,10 +17,10 @@ from typing import Any, Dict, List
 
 from .support.daemon import Daemon, get_json, post_json
 from .support.postgres import Postgres
-from .support.processes import Process, wait_until
+from .support.processes import BOUND, SLOWNESS, Process, wait_until
 from .support.proxy import Proxy
 from .support.redis import Redis
-from .support.site import BOUND, PARTIES, Site, syzygy
+from .support.site import LEASE, PARTIES, Site, syzygy
 
 USERS = "CREATE TABLE users (id int);"
 EMAIL = "ALTER TABLE users ADD COLUMN email text;"
@@ -49,11 +49,11 @@ class Replicas:
         cls.addClassCleanup(cls.store.close)  # type: ignore[attr-defined]
         cls.daemons = []
         for _ in PARTIES:
-            cls.daemons.append(Daemon("--lease", "2s", store=cls.store.url))
+            cls.daemons.append(Daemon("--lease", LEASE, store=cls.store.url))
             cls.addClassCleanup(cls.daemons[-1].close)  # type: ignore[attr-defined]
 
     def daemon(self, *flags: str, store: str = "") -> Daemon:
-        daemon = Daemon(*(() if "--lease" in flags else ("--lease", "2s")), *flags, store=store or self.store.url)
+        daemon = Daemon(*(() if "--lease" in flags else ("--lease", LEASE)), *flags, store=store or self.store.url)
         self.addCleanup(daemon.close)  # type: ignore[attr-defined]
         return daemon
 
@@ -127,7 +127,7 @@ class Replicas:
             self.start(site, [doomed, *self.daemons], party)
         site.until("2 of 3 here")
         doomed.kill()
-        until = self.store_time(site) + timedelta(seconds=5)
+        until = self.store_time(site) + timedelta(seconds=5 * SLOWNESS)
         wait_until("two leases are over, by the store's time", lambda: self.store_time(site) > until, BOUND)
         self.start(site, self.daemons, PARTIES[2])
         self.applied_once(site)
@@ -143,7 +143,7 @@ class Replicas:
     def test_all_daemons_are_restarted_under_a_hundred_who_wait(self) -> None:
         """One after another, as a rolling update does it: nobody notices more than a reconnect."""
         assert isinstance(self, unittest.TestCase)
-        daemons = [self.daemon("--lease", "10s") for _ in PARTIES]
+        daemons = [self.daemon("--lease", f"{10 * SLOWNESS}s") for _ in PARTIES]
         barrier = f"roll-{os.urandom(4).hex()}"
 
         def enter(party: int) -> Dict[str, Any]:

@@ -18,17 +18,14 @@ from collections import Counter
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from .support.daemon import Daemon
-from .support.processes import Process, ScratchDirectory, wait_until
+from .support.processes import BOUND, SLOWNESS, Process, ScratchDirectory, wait_until
 
 PARTIES = ("eu-west", "us-east", "ap-south")
-# How much longer than usual everything takes: ThreadSanitizer's processes need seconds to start.
-SLOWNESS = int(os.environ.get("SYZYGY_TEST_SLOWNESS", "1"))
 SCALED = (
     "--lease", f"{SLOWNESS}s", "--lease-unfenced", f"{2 * SLOWNESS}s", "--lock-delay", f"{SLOWNESS}s",
     "--kill-after", f"{500 * SLOWNESS}ms", "--decline", "500ms",
 )  # fmt: skip
 KILLED = -signal.SIGKILL
-BOUND = 60.0 * SLOWNESS
 
 
 class Case(NamedTuple):

@@ -13,9 +13,9 @@ import psycopg
 
 from .support.daemon import Daemon
 from .support.postgres import Postgres
-from .support.processes import wait_until
+from .support.processes import BOUND, wait_until
 from .support.redis import Redis
-from .support.site import BOUND, PARTIES, Site, syzygy
+from .support.site import PARTIES, Site, syzygy
 
 # Resynchronisation takes the longest lease and the lock delay: 3 s here.
 SHORT = ("--lease", "1s", "--lease-max", "2s", "--lease-unfenced", "2s", "--lock-delay", "1s", "--kill-after", "500ms", "--decline", "500ms")

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from .support.daemon import Daemon
 from .support.postgres import Postgres
-from .support.processes import Process, ScratchDirectory
+from .support.processes import BOUND, Process, ScratchDirectory
 from .support.redis import Redis
-from .support.site import BOUND, Ended, Site, syzygy
+from .support.site import Ended, Site, syzygy
 
 USERS = "CREATE TABLE users (id int);"
 EMAIL = "ALTER TABLE users ADD COLUMN email text;"

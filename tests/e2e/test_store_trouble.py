@@ -12,9 +12,9 @@ from typing import Any, List, Tuple
 
 from .support.daemon import Daemon
 from .support.postgres import Postgres
-from .support.processes import wait_until
+from .support.processes import BOUND, wait_until
 from .support.redis import Redis
-from .support.site import BOUND, PARTIES, Ended, Site, syzygy
+from .support.site import LEASE, PARTIES, Ended, Site, syzygy
 
 USERS = "CREATE TABLE users (id int);"
 
@@ -36,7 +36,7 @@ class Trouble:
     def setUp(self) -> None:
         self.make()
         self.addCleanup(self.store.close)  # type: ignore[attr-defined]
-        self.daemon = Daemon("--lease", "2s", store=self.url)
+        self.daemon = Daemon("--lease", LEASE, store=self.url)
         self.addCleanup(self.daemon.close)  # type: ignore[attr-defined]
         self.site = Site(self.daemon)
         self.addCleanup(self.site.close)  # type: ignore[attr-defined]

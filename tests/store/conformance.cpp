@@ -475,7 +475,9 @@ TEST_P(StoreConformance, AConflictTellsTheTruthOrNothing) {
     EXPECT_EQ(held->version, big);
     EXPECT_EQ(held->bytes.size(), 9UZ << 20);
   }
-  if (store_->shared()) EXPECT_TRUE((*results)[1].held) << "its users would have to ask again";
+  if (store_->shared()) {
+    EXPECT_TRUE((*results)[1].held) << "its users would have to ask again";
+  }
 }
 
 TEST_P(StoreConformance, TimeIsMilliseconds) {

@@ -251,7 +251,7 @@ Result<round::Finding> finding_of(const v1::Finding& message) {
 #define SYZYGY_READ(name, expression)                           \
   auto name##_result = (expression);                            \
   if (!name##_result) return unexpected(name##_result.error()); \
-  auto&(name) = *name##_result
+  auto& name = *name##_result  // NOLINT(bugprone-macro-parentheses): g++ wants none around what is declared
 
 Result<Duration> to_duration(const google::protobuf::Duration& duration, const std::string& field) {
   constexpr std::int64_t kSecondsMax = 315'576'000'000;  // 10,000 years: Protobuf's own limit

@@ -8,6 +8,9 @@ import tempfile
 import time
 from typing import Any, Callable, List, Mapping, Optional
 
+SLOWNESS = int(os.environ.get("SYZYGY_TEST_SLOWNESS", "1"))  # how many times as slow a sanitizer may make everything
+BOUND = 60.0 * SLOWNESS
+
 
 def free_port() -> int:
     """A port of the loopback that nobody uses just now."""
@@ -17,7 +20,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(what: str, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = BOUND) -> Any:
     """The first true value of `condition`. Raises AssertionError, naming `what`, when the time is over."""
     until = time.monotonic() + seconds
     while True:

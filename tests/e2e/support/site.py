@@ -10,10 +10,10 @@ from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from .daemon import Daemon
 from .postgres import Postgres
-from .processes import Process, ScratchDirectory, free_port, wait_until
+from .processes import BOUND, SLOWNESS, Process, ScratchDirectory, free_port, wait_until
 
 PARTIES = ("eu-west", "us-east", "ap-south")
-BOUND = 60.0
+LEASE = f"{2 * SLOWNESS}s"
 SLOW_ON_SQLITE = "CREATE TABLE counted AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000000) SELECT max(i) FROM n;"
 _numbers = itertools.count(1)
 
