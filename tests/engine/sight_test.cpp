@@ -10,7 +10,7 @@
 namespace syzygy::engine {
 namespace {
 
-struct HandClock final : Clock {
+struct SightClock final : Clock {
   Duration at{3'600'000};
   [[nodiscard]] Steady steady() const override { return Steady{at}; }
   [[nodiscard]] Duration boot() const override { return at; }
@@ -126,7 +126,7 @@ struct Fleet {
   }
 
   const Duration lease;
-  HandClock clock;
+  SightClock clock;
   MemoryStore memory{clock.of_store()};
   Server server;
   std::vector<std::unique_ptr<Line>> lines;
