@@ -23,7 +23,8 @@ class TimeMachine final : public Store {
   std::vector<Copy> backup() {
     std::vector<Copy> copies;
     const auto store = current();
-    for (const Listed& listed : *store->scan("", "", 100)) {
+    const auto all = store->scan("", "", 100);  // by a name: g++ 12 does not keep what a range is taken from
+    for (const Listed& listed : *all) {
       copies.push_back({listed.key, (*store->load(listed.key))->bytes});
     }
     return copies;

@@ -1009,14 +1009,16 @@ void Onlooker::look() {
   } else {
     stream->broken = true;
   }
-  // It finds out in its own time that the stream is broken, and begins anew.
-  const auto again = std::make_shared<std::function<void()>>();
-  *again = [this, stream, again] {
-    if (!stream->broken) return world_.after(1'000, *again);
+  follow(stream);
+}
+
+// It finds out in its own time that the stream is broken, and begins anew.
+void Onlooker::follow(const std::shared_ptr<Stream>& stream) {
+  world_.after(1'000, [this, stream] {
+    if (!stream->broken) return follow(stream);
     daemon_.unwatch(stream);
     look();
-  };
-  world_.after(1'000, *again);
+  });
 }
 
 // ---- the operator ----

@@ -167,6 +167,8 @@ class Onlooker final : public Process {
   void look();
 
  private:
+  void follow(const std::shared_ptr<Stream>& stream);
+
   Daemon& daemon_;
   engine::TargetStatePtr state_;
 };

@@ -414,7 +414,9 @@ TEST_F(PostgresStoreTest, ItSaysWhatAnOperatorShouldKnow) {
   EXPECT_EQ(about["hints"].text, "pushed by LISTEN");
   const test::Pooler pooler(server());
   const auto pooled = opened(pooler.url(database()) + "?schema=" + backend_.schema());
-  for (const StoreFinding& finding : *pooled->examine()) {
+  const auto findings = pooled->examine();
+  ASSERT_TRUE(findings.has_value());
+  for (const StoreFinding& finding : *findings) {
     if (finding.about != "hints") continue;
     EXPECT_EQ(finding.verdict, StoreFinding::Verdict::kWarning);
     EXPECT_THAT(finding.text, HasSubstr("polled"));
