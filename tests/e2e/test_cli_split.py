@@ -32,7 +32,8 @@ INSERT INTO users (name, email, age, customer) SELECT 'u' || n, 'e' || n, n, 1 +
 class Row(NamedTuple):
     """`old` and `new` are what the releases before and after run; both run between the halves.
 
-    `seen` is asked there afterwards (query -> its one value), and what is `kept_out` must fail there.
+    `seen` is asked there afterwards (query -> its one value), and what is `kept_out` must fail there; `seen_again` is asked after the
+    way back to there, `seen_back` after all of it.
     """
 
     change: str
@@ -45,6 +46,8 @@ class Row(NamedTuple):
     back: str = ""
     seen: Dict[str, str] = {}
     kept_out: Sequence[str] = ()
+    seen_again: Dict[str, str] = {}
+    seen_back: Dict[str, str] = {}
 
 
 OLD_INSERT = "INSERT INTO users (name, email) VALUES ('old', 'old@x')"
@@ -82,7 +85,8 @@ ROWS = {
         "ALTER TABLE users DROP COLUMN email;\n",
         (OLD_INSERT, OLD_SELECT), ("INSERT INTO users (name) VALUES ('new')", "SELECT id, name, age FROM users"),
         {"SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'": "0"}, ["--default", "users.email='gone'"],
-        back="ALTER TABLE users ADD COLUMN email text NOT NULL DEFAULT '';\n", seen={"SELECT count(*) FROM users WHERE name = 'new' AND email = 'gone'": "1"}),
+        back="ALTER TABLE users ADD COLUMN email text NOT NULL DEFAULT '';\n", seen={"SELECT count(*) FROM users WHERE name = 'new' AND email = 'gone'": "1"},
+        seen_back={DEFAULT.format("email"): "0"}),
     "set_not_null": Row(
         "UPDATE users SET age = 0 WHERE age IS NULL;\nALTER TABLE users ALTER COLUMN age SET NOT NULL;\n",
         ("INSERT INTO users (name, email, age) VALUES ('old', 'o', 1)", OLD_SELECT),
@@ -197,7 +201,7 @@ ROWS = {
         "ALTER TABLE users ADD COLUMN token uuid NOT NULL UNIQUE DEFAULT gen_random_uuid();\n",
         OLD, ("INSERT INTO users (name, email) VALUES ('new', 'n')", "SELECT token FROM users"),
         {"SELECT count(*) - count(DISTINCT token) FROM users": "0", NOT_NULL.format("token"): "True", INVALID: "0"},
-        pre=4, post=3, back="ALTER TABLE users DROP COLUMN token;\n"),
+        pre=4, post=3, back="ALTER TABLE users DROP COLUMN token;\n", seen_again={NOT_NULL.format("token"): "False"}),
 }
 
 
@@ -266,11 +270,15 @@ class SplitCase(CliTest):
             self.applies(site, "--revert-to", f"{1 + row.pre:04}")
             self.run_all(site, "old code after the way back to between the halves", row.old[:2])
             self.run_all(site, "new code after the way back to between the halves", row.new)
+            for query, wanted in row.seen_again.items():
+                self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
             self.applies(site)
         if row.back:
             self.applies(site, "--revert-to", "0001")
             self.run_all(site, "old code after the way back", row.old[:2])
             self.nothing_left(site)
+            for query, wanted in row.seen_back.items():
+                self.assertEqual(self.value(site, query), wanted, query + "\n" + self.texts(site))
 
     def harmless(self, site: Site) -> None:
         """What the linter, whose claims are held against PostgreSQL, would say against a half."""
