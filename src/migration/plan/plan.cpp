@@ -399,12 +399,13 @@ class Planner {
       auto up = split_statements(request_.dialect, migration.up.text, migration.up.path, migration.up.first_line);
       if (!up) return std::unexpected(up.error());
       if (!up->empty()) {
-        return refuse("DOWN_MISSING",
-                      migration.up.path + ": migration " + migration.id.value +
-                          " has no way back; write one as the directory's format has it (-- syzygy:down, -- +goose Down, "
-                          "-- migrate:down, a .down.sql or U file; Atlas has none), or revert only to " +
-                          migration.id.value,
-                      {{"id", migration.id.value}, {"file", migration.up.path}});
+        return refuse(
+            "DOWN_MISSING",
+            migration.up.path + ": migration " + migration.id.value +
+                " has no way back; write one as the directory's format has it (-- syzygy:down, -- +goose Down, "
+                "-- migrate:down, a .down.sql or U file; Atlas has none), or revert only to " +
+                migration.id.value,
+            {{"id", migration.id.value}, {"file", migration.up.path}});
       }
       down.path = migration.up.path;  // nothing was done, nothing is to be undone
       down.content = sha256_hex("");

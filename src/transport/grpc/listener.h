@@ -1,10 +1,10 @@
 // listener.h - accepts connections by Asio and hands each descriptor to gRPC.
 //
 // gRPC 1.51 accepts no more for good after one EMFILE (CVE-2023-4785), and has no limit of connections: here a
-// connection beyond the limit is accepted and closed, so is one whose peer hung up while it waited to be accepted, and a
-// lack of descriptors is waited out. gRPC closes what it was handed without a word, so a connection's Slot is given back
-// when its descriptor is seen to be another one's or nobody's. Owns one thread, which also runs `every` at each beat.
-// Threads: start(), stop() from one; the numbers from any.
+// connection beyond the limit is accepted and closed, so is one whose peer hung up while it waited to be accepted, and
+// a lack of descriptors is waited out. gRPC closes what it was handed without a word, so a connection's Slot is given
+// back when its descriptor is seen to be another one's or nobody's. Owns one thread, which also runs `every` at each
+// beat. Threads: start(), stop() from one; the numbers from any.
 #pragma once
 
 #include <cstdint>
