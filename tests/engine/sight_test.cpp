@@ -10,15 +10,6 @@
 namespace syzygy::engine {
 namespace {
 
-struct SightClock final : Clock {
-  Duration at{3'600'000};
-  [[nodiscard]] Steady steady() const override { return Steady{at}; }
-  [[nodiscard]] Duration boot() const override { return at; }
-  MemoryStore::Clock of_store() {
-    return [this] { return Instant{1'700'000'000'000} + at; };
-  }
-};
-
 // One server for several daemons, as each of them reaches it. Its clock is read from what it last told, so it goes on
 // while the server is away.
 struct Server {
@@ -84,8 +75,8 @@ struct Fleet {
     }
   }
   void goes_on_for(Duration time) {
-    for (const Duration until = clock.at + time; clock.at < until;) {
-      clock.at += 20ms;
+    for (const Duration until = clock.awake + time; clock.awake < until;) {
+      clock.awake += 20ms;
       turn();
     }
   }
@@ -120,13 +111,13 @@ struct Fleet {
   std::size_t lapsed() { return count(round::EventKind::kPartyLapsed); }
   // Until every silent party has lapsed, or `most` is over.
   Duration until_all_lapsed(Duration most) {
-    const Duration began = clock.at;
-    while (lapsed() < targets.size() && clock.at - began < most) goes_on_for(20ms);
-    return clock.at - began;
+    const Duration began = clock.awake;
+    while (lapsed() < targets.size() && clock.awake - began < most) goes_on_for(20ms);
+    return clock.awake - began;
   }
 
   const Duration lease;
-  SightClock clock;
+  HandClock clock;
   MemoryStore memory{clock.of_store()};
   Server server;
   std::vector<std::unique_ptr<Line>> lines;

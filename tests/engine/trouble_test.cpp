@@ -66,17 +66,6 @@ class DeafStore final : public Store {
   Store& below_;
 };
 
-// A machine's clocks and its store's, for engines whose turns the test calls: nothing moves by itself.
-struct HandClock final : Clock {
-  Duration awake{3'600'000};
-  Duration asleep{0};
-  [[nodiscard]] Steady steady() const override { return Steady{awake}; }
-  [[nodiscard]] Duration boot() const override { return awake + asleep; }
-  MemoryStore::Clock of_store() {
-    return [this] { return Instant{1'700'000'000'000} + boot(); };
-  }
-};
-
 // Closed until opened; whoever waits at it can be seen.
 class Gate {
  public:

@@ -17,6 +17,7 @@
 
 #include "base/plan.h"
 #include "base/sha256.h"
+#include "engine/clock.h"
 #include "engine/engine.h"
 #include "store/memory.h"
 
@@ -25,6 +26,17 @@ namespace syzygy::engine {
 using namespace std::chrono_literals;
 
 inline constexpr auto kPatience = 30s;  // of a machine under sanitizers with other things to do
+
+// A machine's clocks and its store's, for engines whose turns the test calls: nothing moves by itself.
+struct HandClock final : Clock {
+  Duration awake{3'600'000};
+  Duration asleep{0};
+  [[nodiscard]] Steady steady() const override { return Steady{awake}; }
+  [[nodiscard]] Duration boot() const override { return awake + asleep; }
+  MemoryStore::Clock of_store() {
+    return [this] { return Instant{1'700'000'000'000} + boot(); };
+  }
+};
 
 // What callbacks said, in their order. Outlives nothing: callbacks hold a shared_ptr.
 template <class T>
