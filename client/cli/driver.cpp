@@ -111,10 +111,11 @@ struct Way {
     ended = Ended{kExitDisagree, "diverged", text, {}, {}, {}, 0, false};
   }
   void on(const happening::ContactLost& lost) const {
-    narrator.warn("lost the daemon (" + lost.why.message +
-                  "); trying again, the place in the round is kept by its lease");
+    narrator.warn(lost.member ? "lost the daemon (" + lost.why.message +
+                                    "); trying again, the place in the round is kept by its lease"
+                              : "no daemon has taken this process in yet (" + lost.why.message + "); trying again");
   }
-  void on(const happening::ContactRegained&) const { narrator.say("the daemon answers again"); }
+  void on(const happening::ContactRegained&) const { narrator.say("the daemon answers"); }
   void on(const happening::LeaseOver&) const {
     narrator.warn("the lease is over: nothing more is started under this token");
   }

@@ -295,7 +295,7 @@ std::optional<Happening> Session::Impl::tell_news() {
   const Error* lost = renew_lost_ ? &*renew_lost_ : watch_lost_ ? &*watch_lost_ : nullptr;
   if (lost != nullptr && !contact_told_lost_) {
     contact_told_lost_ = true;
-    return ContactLost{*lost};
+    return ContactLost{*lost, true};
   }
   if (lost == nullptr && contact_told_lost_ && join_flight_ == nullptr && phase_ != Phase::kJoin) {
     contact_told_lost_ = false;
@@ -423,7 +423,7 @@ std::optional<Happening> Session::Impl::join_failed(Failed why) {
   join_at_ = plus(BootClock::now(), pause);
   if (pause > Duration{0} && !contact_told_lost_ && pending_.plan) {  // no endpoint answered
     contact_told_lost_ = true;
-    return ContactLost{std::move(why.error)};
+    return ContactLost{std::move(why.error), false};
   }
   if (pause == Duration{0}) return go_on_joining();
   return std::nullopt;

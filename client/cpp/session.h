@@ -95,6 +95,7 @@ struct Diverged {
 };
 struct ContactLost {
   Error why;
+  bool member = true;  // false: no daemon has taken this process in yet, so no lease keeps a place for it
 };
 struct ContactRegained {};
 // The lease under which an unfenced run goes on is over by this machine's clock: stop the child now.

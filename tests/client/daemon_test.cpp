@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -29,10 +30,19 @@ namespace {
 using namespace happening;
 using std::chrono::milliseconds;
 
+// How much longer things take here than at their usual pace (a sanitizer's leg sets it, as for the end-to-end tests).
+int slowness() {
+  const char* text = std::getenv("SYZYGY_TEST_SLOWNESS");
+  return text == nullptr ? 1 : std::max(std::atoi(text), 1);
+}
+
+// How long the daemon waits for whom it does not hear. `kPatient` where no lease may end, however busy the machine is.
+enum class Leases : std::uint8_t { kPatient, kBrief };
+
 // A syzygyd of this test's own. kill() is a power cut; start() brings it back at the same address.
 class Daemon {
  public:
-  Daemon() {
+  explicit Daemon(Leases leases) : leases_(leases) {
     std::string pattern = (std::filesystem::temp_directory_path() / "syzygy-session-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary directory");
     folder_ = pattern;
@@ -63,16 +73,16 @@ class Daemon {
                                    "sqlite:" + (folder_ / "state").string(),
                                    "--port-file",
                                    ports.string(),
-                                   "--lease",
-                                   "1s",
-                                   "--lease-unfenced",
-                                   "2s",
-                                   "--lock-delay",
-                                   "1500ms",
                                    "--kill-after",
-                                   "1s",
-                                   "--decline",
-                                   "500ms"};
+                                   "1s"};
+    const auto add = [&words](const char* flag, int ms) {
+      words.insert(words.end(), {flag, std::to_string(ms) + "ms"});
+    };
+    const bool brief = leases_ == Leases::kBrief;
+    add("--lease", (brief ? 1'000 : 15'000) * slowness());
+    add("--lease-unfenced", (brief ? 2'000 : 15'000) * slowness());
+    add("--lock-delay", (brief ? 1'500 : 10'000) * slowness());
+    add("--decline", (brief ? 500 : 10'000) * slowness());
     std::vector<char*> argv;
     for (auto& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
@@ -119,6 +129,7 @@ class Daemon {
     pid_ = 0;
     keeper_ = {};
   }
+  Leases leases_;
   std::filesystem::path folder_;
   std::string grpc_ = "127.0.0.1:0";
   pid_t pid_ = 0;
@@ -159,7 +170,7 @@ class Party {
     options.target = TargetName("orders");
     options.party = PartyName(std::move(name));
     options.quorum.emplace().set_parties(quorum);
-    options.timeout = milliseconds(40'000);
+    options.timeout = milliseconds(40'000) * slowness();
     options.read_pending = [this](ReadCause) -> Result<Pending> {
       const std::lock_guard lock(database_.mutex);
       Pending pending;
@@ -263,6 +274,8 @@ class Party {
 
 class DaemonTest : public ::testing::Test {
  protected:
+  explicit DaemonTest(Leases leases = Leases::kPatient) : daemon(leases) {}
+
   std::vector<std::unique_ptr<Party>> parties(std::uint32_t n) {
     std::vector<std::unique_ptr<Party>> out;
     for (std::uint32_t i = 0; i < n; ++i)
@@ -295,6 +308,11 @@ class DaemonTest : public ::testing::Test {
 
   Daemon daemon;
   Database database;
+};
+
+class BriefLeaseTest : public DaemonTest {
+ protected:
+  BriefLeaseTest() : DaemonTest(Leases::kBrief) {}
 };
 
 TEST_F(DaemonTest, ThreePartiesOneApplies) {
@@ -330,7 +348,7 @@ TEST_F(DaemonTest, ADaemonKilledAtAnyMomentChangesNothing) {
   }
 }
 
-TEST_F(DaemonTest, AnotherTakesOverWhenTheApplierDies) {
+TEST_F(BriefLeaseTest, AnotherTakesOverWhenTheApplierDies) {
   auto all = parties(3);
   std::atomic<bool> dead{false};
   struct Gone {};
@@ -390,7 +408,7 @@ TEST_F(DaemonTest, DifferentPlansDivergeUntilTheDeadline) {
   std::array<std::atomic<bool>, 2> told{};
   all[1]->plan = plan_of({"0004", "0005"});
   for (std::size_t i = 0; i < all.size(); ++i) {
-    all[i]->options.timeout = milliseconds(1'500);
+    all[i]->options.timeout = milliseconds(1'500) * slowness();
     all[i]->at = [&heard = told[i]](const std::string& now) { heard = heard || now == "diverged"; };
   }
   // Both at the same time: whoever left first would leave the other alone, and agreed.
@@ -408,22 +426,29 @@ TEST_F(DaemonTest, AnotherQuorumIsRefused) {
   Party first(daemon, database, "p0", 2);
   Party second(daemon, database, "p1", 3);
   std::atomic<bool> here{false};
-  first.at = [&](const std::string& now) { here = here || now == "changed"; };
+  first.at = [&](const std::string& now) {
+    if (now != "changed") return;
+    here = true;
+    here.notify_all();
+  };
   std::thread waiting([&] { EXPECT_TRUE(std::holds_alternative<Stopped>(first.run())); });
-  while (!here) std::this_thread::yield();
+  here.wait(false);
   const auto end = second.run();
-  ASSERT_TRUE(std::holds_alternative<Refused>(end)) << end.index();
-  EXPECT_EQ(std::get<Refused>(end).error.reason, "QUORUM_MISMATCH");
   first.stop.request(2);
   waiting.join();
+  ASSERT_TRUE(std::holds_alternative<Refused>(end)) << end.index();
+  EXPECT_EQ(std::get<Refused>(end).error.reason, "QUORUM_MISMATCH");
 }
 
 TEST_F(DaemonTest, SeveredWhileItGathers) {
   Party alone(daemon, database, "p0", 2);
   std::atomic<bool> here{false};
-  alone.at = [&](const std::string&) { here = true; };
+  alone.at = [&](const std::string&) {
+    here = true;
+    here.notify_all();
+  };
   std::thread operates([&] {
-    while (!here) std::this_thread::yield();
+    here.wait(false);
     ClientOptions options;
     options.endpoints = parse_endpoints(daemon.grpc()).value();
     const auto client = Client::open(options).value();

@@ -176,8 +176,8 @@ TEST_F(SessionTest, WhatAnEndpointSaidIsNotForgottenForASilenceThatWasCutShort) 
   client.connect_timeout = milliseconds(1'000);
   client.attempt_timeout = milliseconds(60'000);
   Session session(client_of(client), options());
-  await<ContactLost>(session);  // it was refused
-  port.listen();                // and from now on nothing is said
+  EXPECT_FALSE(await<ContactLost>(session).member);  // it was refused
+  port.listen();                                     // and from now on nothing is said
   const auto unreachable = await<Unreachable>(session);
   EXPECT_NE(unreachable.error.message.find("onnection refused"), std::string::npos) << unreachable.error.message;
 }
@@ -231,6 +231,7 @@ TEST_F(SessionTest, GoneInTheMiddleItComesBackAndResumes) {
   daemon.stop();
   const auto lost = await<ContactLost>(session);
   EXPECT_TRUE(may_heal(lost.why)) << lost.why.message;
+  EXPECT_TRUE(lost.member);
   const auto seen = session.view()->revision();
   const auto watches = daemon.watches.size();
   daemon.move([](auto& t) { end(t, v1::ROUND_STATE_SUCCEEDED); });
