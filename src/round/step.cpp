@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "base/sha256.h"
 #include "round/election.h"
@@ -133,9 +134,12 @@ Reply answer(Draft& draft, const Command& command) {
   return reply;
 }
 
-bool same_but_for_time(const Record& a, Record b) {
-  b.now = a.now;
-  return a == b;
+// `b` is lent, not copied: records are large.
+bool same_but_for_time(const Record& a, Record& b) {
+  const Instant now = std::exchange(b.now, a.now);
+  const bool same = a == b;
+  b.now = now;
+  return same;
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bitset>
+#include <cstring>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <set>
 #include <unordered_set>
@@ -21,15 +23,16 @@ struct Process {
   RoundId running;
   std::uint64_t token = 0;
   std::size_t next = 0;
-  Plan plan;  // of the round that it runs, which the record may lose
+  std::shared_ptr<const Plan> plan;  // of the round that it runs, which the record may lose
   bool changed = false;
   std::uint64_t sequence = 0;
   std::optional<Memory> memory;  // of the life that was lost, until it was told
 };
 
+// Copied for every transition: what never changes in it is shared.
 struct World {
   Record record;
-  std::optional<Record> backup;
+  std::shared_ptr<const Record> backup;
   int backups = 0, lives = 0;
   std::uint64_t row = 0;
   int row_holder = -1;
@@ -42,7 +45,7 @@ struct World {
   int silences = 0, restarts = 0, severs = 0, leaves = 0, failures = 0, declines = 0;
   std::uint64_t operations = 0;
   std::bitset<kDimensions> met;  // no part of what tells states apart
-  std::map<PlanHash, int> opened;
+  std::vector<int> opened;       // how often each plan was, by its number in plans_
 };
 
 constexpr std::size_t kStatesMax = 2'000'000;
@@ -53,6 +56,21 @@ struct Key {
 };
 struct KeyHash {
   std::size_t operator()(const Key& key) const { return key.a; }
+};
+
+// The values that were put in, and where each stands among them.
+class Ranks {
+ public:
+  void insert(std::uint64_t value) {
+    const auto at = std::ranges::lower_bound(values_, value);
+    if (at == values_.end() || *at != value) values_.insert(at, value);
+  }
+  std::uint64_t of(std::uint64_t value) const {
+    return static_cast<std::uint64_t>(std::ranges::lower_bound(values_, value) - values_.begin());
+  }
+
+ private:
+  std::vector<std::uint64_t> values_;
 };
 
 class Walk {
@@ -99,13 +117,26 @@ class Walk {
     return step;
   }
 
+  static Key key_of(std::string bytes) {
+    bytes += static_cast<char>(bytes.size() % sizeof(std::uint64_t));  // what fills the last word is no part of it
+    bytes.resize((bytes.size() + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t) * sizeof(std::uint64_t));
+    Key key{0xcbf29ce484222325ULL, 0x9E3779B97F4A7C15ULL};
+    for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data() + at, sizeof word);
+      key.a = (key.a ^ word) * 0xff51afd7ed558ccdULL;
+      key.a ^= key.a >> 29;
+      key.b = (key.b + word) * 0xD6E8FEB86659FD93ULL;
+      key.b ^= key.b >> 32;
+    }
+    return key;
+  }
+
   Key key_of(const World& world) const {
     Record r = world.record;
-    std::set<std::uint64_t> tokens{0, world.row, r.token.value};
-    std::set<std::uint64_t> orders;
-    const auto rank = [](const std::set<std::uint64_t>& all, std::uint64_t value) {
-      return static_cast<std::uint64_t>(std::distance(all.begin(), all.lower_bound(value)));
-    };
+    Ranks tokens;
+    Ranks orders;
+    for (const std::uint64_t token : {std::uint64_t{0}, world.row, r.token.value}) tokens.insert(token);
     const auto all_members = [&](auto&& visit) {
       for (Round& round : r.rounds) {
         for (Member& member : round.members) visit(member, is_final(round.state));
@@ -129,14 +160,16 @@ class Walk {
     }
     for (const auto& [round, token] : world.outcomes) tokens.insert(token);
     for (const Process& process : world.processes) {
-      if (process.memory) tokens.insert({process.memory->token.value, process.memory->round->token.value});
+      if (!process.memory) continue;
+      tokens.insert(process.memory->token.value);
+      tokens.insert(process.memory->round->token.value);
     }
     all_members([&](Member& member, bool) { orders.insert(member.order); });
     const Instant now = r.now;
     const auto left = [&](Instant& at) { at = Instant{std::max<std::int64_t>(0, at.ms - now.ms)}; };
-    all_tokens([&](Token& token) { token = Token{rank(tokens, token.value)}; });
+    all_tokens([&](Token& token) { token = Token{tokens.of(token.value)}; });
     all_members([&](Member& member, bool over) {
-      member.order = rank(orders, member.order);
+      member.order = orders.of(member.order);
       member.seen_token = Token{};
       member.joined_at = Instant{};
       left(member.lease_until);
@@ -176,22 +209,22 @@ class Walk {
     }
     std::string bytes = encode(r);
     const auto put = [&](const auto& value) { bytes += std::to_string(value) + ","; };
-    put(rank(tokens, world.row));
+    put(tokens.of(world.row));
     put(world.row_holder);
     for (const auto& step : world.committed) bytes += step;
-    for (const auto& [round, token] : world.outcomes) bytes += round.value + "=" + std::to_string(rank(tokens, token));
+    for (const auto& [round, token] : world.outcomes) bytes += round.value + "=" + std::to_string(tokens.of(token));
     bytes += world.newest_outcome.value + world.begun.first + world.begun.second.value;
     for (const Process& process : world.processes) {
       put(process.silent);
       put(process.left);
       put(process.joins);
-      put(rank(tokens, process.claimed));
-      put(rank(tokens, process.token));
+      put(tokens.of(process.claimed));
+      put(tokens.of(process.token));
       put(process.next);
       put(process.changed);
       bytes += process.running.value;
       if (!process.memory) continue;
-      put(rank(tokens, process.memory->token.value));
+      put(tokens.of(process.memory->token.value));
       bytes += process.memory->round->id.value + std::string(to_string(process.memory->round->state));
     }
     put(world.lives);
@@ -200,13 +233,7 @@ class Walk {
     if (world.backup) bytes += std::to_string(world.backup->revision.value) + "/" + world.backup->epoch;
     for (int used : {world.silences, world.restarts, world.severs, world.leaves, world.failures, world.declines})
       put(used);
-    Key key{0xcbf29ce484222325ULL, 0x9E3779B97F4A7C15ULL};
-    for (const char c : bytes) {
-      key.a = (key.a ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-      key.b = (key.b + static_cast<unsigned char>(c)) * 0xD6E8FEB86659FD93ULL;
-      key.b ^= key.b >> 32;
-    }
-    return key;
+    return key_of(std::move(bytes));
   }
 
   void add(World world, long from, const std::string& how) {
@@ -231,7 +258,8 @@ class Walk {
 
   // One step of the real thing, and everything that must hold after it.
   std::optional<Reply> tell(World& world, const std::vector<Command>& commands, Instant now, const std::string& how) {
-    Decision decision = step(world.record, commands, now, settings_);
+    Decision decision = step(std::move(world.record), commands, now, settings_);
+    world.record = std::move(decision.record);
     if (!decision.broken.empty()) {
       fail("broken invariant " + decision.broken, how);
       return std::nullopt;
@@ -244,8 +272,7 @@ class Walk {
     if (!bounds_.fenced && std::ranges::any_of(decision.events, resynchronised)) {
       for (Process& process : world.processes) process.running = RoundId{};
     }
-    decision.record.answered.clear();  // no request is repeated here
-    world.record = std::move(decision.record);
+    world.record.answered.clear();  // no request is repeated here
     note_met(world, decision.events);
     bool live = false;
     for (const Round& round : world.record.rounds) {
@@ -277,12 +304,13 @@ class Walk {
   }
 
   // Which dimensions this history has met by now.
-  void note_met(World& world, const std::vector<Event>& events) const {
+  void note_met(World& world, const std::vector<Event>& events) {
     for (const Event& event : events) {
       if (event.kind == EventKind::kRoundOpened) {
-        const int times = ++world.opened[round_of(world, event.round)->hash];
-        if (times > 1) world.met.set(kTwoGenerations);
-        if (world.opened.size() > 1) world.met.set(kTwoPlans);
+        const std::size_t plan = plans_.try_emplace(round_of(world, event.round)->hash, plans_.size()).first->second;
+        if (world.opened.size() <= plan) world.opened.resize(plan + 1);
+        if (++world.opened[plan] > 1) world.met.set(kTwoGenerations);
+        if (std::ranges::count_if(world.opened, [](int times) { return times > 0; }) > 1) world.met.set(kTwoPlans);
       }
       if (event.kind == EventKind::kPartyLapsed) world.met.set(kLeaseExpiry);
     }
@@ -408,7 +436,7 @@ class Walk {
     if (world.backups < bounds_.backups) {
       World next = world;
       ++next.backups;
-      next.backup = world.record;
+      next.backup = std::make_shared<const Record>(world.record);
       add(std::move(next), at_, "a copy of the store is taken");
     }
     if (world.backup && world.lives == 0) lose(world, *world.backup, "the copy is put back");
@@ -637,7 +665,7 @@ class Walk {
       next.processes[i].running = round.id;
       next.processes[i].token = token;
       next.processes[i].next = reply->from_step;
-      next.processes[i].plan = round.plan;
+      next.processes[i].plan = std::make_shared<const Plan>(round.plan);
     }
     add(std::move(next), at_, name + " confirms");
   }
@@ -663,7 +691,7 @@ class Walk {
   void run(const World& world, std::size_t i, const std::string& name) {
     const Process& process = world.processes[i];
     const Round* round = round_of(world, process.running);
-    const std::vector<Step>& steps = process.plan.steps;
+    const std::vector<Step>& steps = process.plan->steps;
     if (round == nullptr && world.lives == 0) {  // retired: its report would be refused
       World next = world;
       next.processes[i].running = RoundId{};
@@ -718,6 +746,7 @@ class Walk {
   std::unordered_set<Key, KeyHash> seen_;
   std::deque<std::pair<World, long>> queue_;
   std::vector<std::pair<long, std::string>> path_;
+  std::map<PlanHash, std::size_t> plans_;
   std::size_t transitions_ = 0;
   long at_ = -1;
   std::string wrong_;
