@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "base/version.h"
+#include "client/cli/ending.h"
 #include "client/cli/exit_codes.h"
 
 namespace syzygy::cli {
@@ -33,6 +34,7 @@ std::shared_ptr<Client> open_client(const Context& context, int& code) {
     return nullptr;
   }
   code = 0;
+  keep(*client);
   return *client;
 }
 

@@ -10,6 +10,7 @@
 
 #include "client/cli/command_line.h"
 #include "client/cli/commands.h"
+#include "client/cli/ending.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/signal_token.h"
 
@@ -42,9 +43,7 @@ int run(const syzygy::cli::Context& context) {
   return kCommands.at(context.settings.command)(context);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   using namespace syzygy::cli;
   try {
     auto parsed = parse_command_line(argc, argv,
@@ -67,3 +66,7 @@ int main(int argc, char** argv) {
     return kExitIndeterminate;
   }
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return syzygy::cli::end(run(argc, argv)); }
