@@ -27,6 +27,7 @@ std::shared_ptr<Client> open_client(const Context& context, int& code) {
   options.token_file = s.token_file;
   options.insecure_token = s.insecure_token;
   options.connect_timeout = s.connect_timeout;
+  options.connect_at_once = true;
   options.user_agent = "syzygy/" + std::string(kVersion);
   auto client = Client::open(std::move(options));
   if (!client) {

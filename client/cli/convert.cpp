@@ -1,12 +1,7 @@
 #include "client/cli/convert.h"
 
-#include <algorithm>
-#include <set>
-
 namespace syzygy::cli {
 namespace {
-
-constexpr std::size_t kRecentMax = 256;
 
 v1::Stage stage_to_proto(Stage stage) {
   return stage == Stage::kPreDeploy ? v1::STAGE_PRE_DEPLOY : v1::STAGE_POST_DEPLOY;
@@ -77,21 +72,17 @@ v1::Binding binding_of(const migration::Identity& identity, const std::string& a
   return binding;
 }
 
-v1::Snapshot snapshot_of(const migration::Snapshot& snapshot, const std::vector<migration::HistoryEntry>& history,
+v1::Snapshot snapshot_of(const migration::Snapshot& snapshot, const std::vector<Step>& recent,
                          const std::optional<StepId>& last_known) {
   v1::Snapshot out;
   out.set_token(snapshot.claim.token.value);
   if (snapshot.last_outcome) *out.mutable_last_outcome() = outcome_to_proto(*snapshot.last_outcome);
-  // The newest entry of each id is what stands: an up that was reverted does not, the down that reverted it does.
-  std::set<std::string> seen;
-  for (auto entry = history.rbegin();
-       entry != history.rend() && static_cast<std::size_t>(out.recent_size()) < kRecentMax; ++entry) {
-    if (!seen.insert(entry->id.value).second || !entry->stage) continue;
+  for (const Step& was : recent) {
     auto& step = *out.add_recent();
-    step.set_id(entry->id.value);
-    step.set_direction(entry->direction == Direction::kUp ? v1::DIRECTION_UP : v1::DIRECTION_DOWN);
-    step.set_stage(stage_to_proto(*entry->stage));
-    step.set_content(entry->content);
+    step.set_id(was.id.value);
+    step.set_direction(was.direction == Direction::kUp ? v1::DIRECTION_UP : v1::DIRECTION_DOWN);
+    step.set_stage(stage_to_proto(was.stage));
+    step.set_content(was.content);
     step.set_atomic(true);
   }
   if (last_known) out.set_last_step(last_known->value);

@@ -19,7 +19,7 @@ v1::Binding binding_of(const migration::Identity& identity, const std::string& a
 
 // What a join tells of the target: its token, its newest outcome, the newest steps that stand in its history (at most
 // 256).
-v1::Snapshot snapshot_of(const migration::Snapshot& snapshot, const std::vector<migration::HistoryEntry>& history,
+v1::Snapshot snapshot_of(const migration::Snapshot& snapshot, const std::vector<Step>& recent,
                          const std::optional<StepId>& last_known);
 
 // What a completed claim found of a round, for Confirm.

@@ -39,7 +39,7 @@ class ExecRunner : public Runner {
     if (target_ == nullptr) return pending;
     auto snapshot = target_->snapshot();
     if (!snapshot) return std::unexpected(snapshot.error());
-    auto identity = target_->identity();
+    auto identity = target_->identity(*snapshot);
     if (!identity) return std::unexpected(identity.error());
     if (auto refusal = migration::refuses_other_name(target_->describe(), target_options(context_), identity->target)) {
       return std::unexpected(*refusal);

@@ -26,14 +26,12 @@ class NativeRunner : public Runner {
   Result<Pending> read_pending(ReadCause) override {
     auto looked = migrations_.look();
     if (!looked) return std::unexpected(looked.error());
-    auto identity = migrations_.target().identity();
+    auto identity = migrations_.target().identity(looked->snapshot);
     if (!identity) return std::unexpected(identity.error());
-    auto history = migrations_.target().history();
-    if (!history) return std::unexpected(history.error());
     Pending pending;
     if (!looked->plan.plan.steps.empty()) pending.plan = to_proto(looked->plan.plan);
     pending.binding = binding_of(*identity, context_.settings.application);
-    pending.snapshot = snapshot_of(looked->snapshot, *history, looked->plan.last_known);
+    pending.snapshot = snapshot_of(looked->snapshot, looked->snapshot.recent, looked->plan.last_known);
     return pending;
   }
 
@@ -291,12 +289,12 @@ int run_migrate(const Context& context) {
     if (!looked) return fail(context, plan_exit_code(looked.error()), looked.error().message);
     return show_plan(context, opened->describe(), looked->plan);
   }
-  if (auto prepared = opened->target().prepare(); !prepared)
-    return fail(context, kExitDatabase, prepared.error().message);
-
+  // It connects to the daemon while the database is read.
   int code = 0;
   const auto client = open_client(context, code);
   if (client == nullptr) return code;
+  if (auto prepared = opened->target().prepare(); !prepared)
+    return fail(context, kExitDatabase, prepared.error().message);
   NativeRunner runner(context, std::move(*opened));
   SessionOptions options = session_options(s);
   options.read_pending = [&](ReadCause cause) { return runner.read_pending(cause); };

@@ -37,6 +37,7 @@ struct ClientOptions {
   Duration backoff_first{50};        // between rounds over all endpoints: doubles, jittered by half
   Duration backoff_max{3'000};
   std::string user_agent = "syzygy";
+  bool connect_at_once = false;  // open() begins to connect to the first endpoint, on a thread of its own
 };
 
 // How long a call may take, and who may end it early.
@@ -52,7 +53,7 @@ v1::RequestId fresh_request();
 
 class Client {
  public:
-  // Reads the token and the CA file; connects to nothing yet. Errors: kInvalidArgument: TOKEN_FILE, CA_FILE
+  // Reads the token and the CA file; waits for no connection. Errors: kInvalidArgument: TOKEN_FILE, CA_FILE
   // (unreadable, empty, or not what it should be), TOKEN_OVER_PLAINTEXT, ENDPOINT_INVALID (none given).
   static Result<std::shared_ptr<Client>> open(ClientOptions options);
   ~Client();

@@ -1,6 +1,7 @@
 #include "client/cpp/link.h"
 
 #include <absl/synchronization/mutex.h>
+#include <arpa/inet.h>
 #include <grpc/support/log.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@
 namespace syzygy {
 
 namespace {
+
+constexpr int kLookaheadBytes = 1 << 20;  // many times what a watch tells at a time
 
 int ms_of(Duration d) { return static_cast<int>(std::clamp<Duration::rep>(d.count(), 1, 3'600'000)); }
 
@@ -33,6 +36,10 @@ std::shared_ptr<grpc::Channel> open_channel(const ClientOptions& options, const 
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
   args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
   args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Every message that comes in would be answered by a ping that measures the line: another wake-up and another answer
+  // of the daemon's for each heartbeat. In exchange a stream may be this far ahead of us from the start.
+  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
   args.SetMaxReceiveMessageSize(64 << 20);
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   if (options.tls) {
@@ -43,7 +50,10 @@ std::shared_ptr<grpc::Channel> open_channel(const ClientOptions& options, const 
   } else {
     credentials = grpc::InsecureChannelCredentials();
   }
-  return grpc::CreateCustomChannel("dns:///" + endpoint.text(), credentials, args);
+  // An address needs no resolver, which would read its own configuration first.
+  in_addr address{};
+  const bool literal = ::inet_pton(AF_INET, endpoint.host.c_str(), &address) == 1;
+  return grpc::CreateCustomChannel((literal ? "ipv4:" : "dns:///") + endpoint.text(), credentials, args);
 }
 
 // The gRPC library writes every failed handshake to stderr by itself, in the midst of what the CLI shows a person. What
@@ -77,6 +87,7 @@ Link::Link(ClientOptions options, std::string ca, std::string token)
       troubles_(options_.endpoints.size()) {
   quiet_grpc();
   thread_ = std::thread([this] {
+    if (options_.connect_at_once) line()->channel->GetState(true);
     void* tag = nullptr;
     bool ok = false;
     while (queue_.Next(&tag, &ok)) {

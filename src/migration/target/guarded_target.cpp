@@ -33,6 +33,16 @@ Result<Identity> GuardedTarget::identity() {
   return identity;
 }
 
+Result<Identity> GuardedTarget::identity(const Snapshot& seen) {
+  if (auto connected = db_->connect(); !connected) return std::unexpected(connected.error());
+  auto identity = db_->identity();
+  if (identity) {
+    identity->id = seen.id;
+    identity->target = seen.target;
+  }
+  return identity;
+}
+
 Result<Target::Fencing> GuardedTarget::fencing() {
   if (auto connected = db_->connect(); !connected) return std::unexpected(connected.error());
   const std::string why = db_->why_no_step_lock();

@@ -25,6 +25,7 @@ class GuardedTarget final : public Target {
 
   [[nodiscard]] std::string describe() const override { return db_->describe(); }
   Result<Identity> identity() override;
+  Result<Identity> identity(const Snapshot& seen) override;
   Result<Fencing> fencing() override;
   Result<void> prepare() override;
   Result<void> bind() override;

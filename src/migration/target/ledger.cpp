@@ -139,11 +139,14 @@ Sql<void> Ledger::write(std::string_view sql, const std::vector<std::string>& pa
 }
 
 Sql<int> Ledger::version() {
-  auto found = db_.find_ours();
-  if (!found) return std::unexpected(found.error());
-  if (!found->schema) return 0;
-  if (!found->readable) return std::unexpected(SqlError{SqlError::Kind::kRights, found->words, "", 0});
+  if (!found_) {
+    auto found = db_.find_ours();
+    if (!found) return std::unexpected(found.error());
+    if (!found->schema) return 0;
+    if (!found->readable) return std::unexpected(SqlError{SqlError::Kind::kRights, found->words, "", 0});
+  }
   auto rows = db_.query("select version from " + t("meta"));
+  found_ = rows.has_value();
   if (!rows) return std::unexpected(rows.error());
   const int version = rows->empty() ? 0 : std::atoi((*rows)[0][0].c_str());
   stands_ = version;
@@ -245,7 +248,7 @@ Sql<std::vector<Step>> Ledger::recent() {
       db_.query("select step, direction, stage, content from " + history +
                     " h where application = $1 and not exists (select 1 from " + history +
                     " later where later.application = h.application and later.key = h.key and later.seq > h.seq) "
-                    "order by seq desc limit " +
+                    "and stage <> '' order by seq desc limit " +
                     std::to_string(kRecentMax),
                 {application_});
   if (!rows) return std::unexpected(rows.error());

@@ -78,6 +78,7 @@ class Ledger {
   Driver& db_;
   std::string application_;
   int stands_ = kLedgerVersion;  // the layout that version() saw last
+  bool found_ = false;           // it was there, and readable; looked for again after an error
 };
 
 }  // namespace syzygy::migration

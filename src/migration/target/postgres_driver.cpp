@@ -302,15 +302,20 @@ class PostgresDriver final : public Driver {
 
   Result<Identity> identity() override {
     Identity identity;
+    auto both =
+        query("select pg_catalog.current_database(), system_identifier::text from pg_catalog.pg_control_system()", {});
+    if (both) {
+      identity.database = (*both)[0][0];
+      identity.system = (*both)[0][1];
+      return identity;
+    }
+    if (both.error().kind == SqlError::Kind::kLost) {
+      return std::unexpected(to_error(both.error(), *this, "ask for the server's identity"));
+    }
+    // Some hosted servers keep theirs to themselves; then the minted id must do.
     auto name = query("select pg_catalog.current_database()", {});
     if (!name) return std::unexpected(to_error(name.error(), *this, "ask for the database's name"));
     identity.database = (*name)[0][0];
-    // Some hosted servers keep it to themselves; then the minted id must do.
-    auto system = query("select system_identifier::text from pg_catalog.pg_control_system()", {});
-    if (system) identity.system = (*system)[0][0];
-    if (!system && system.error().kind == SqlError::Kind::kLost) {
-      return std::unexpected(to_error(system.error(), *this, "ask for the server's identity"));
-    }
     return identity;
   }
 

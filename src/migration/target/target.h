@@ -156,6 +156,7 @@ struct Snapshot {
   ClaimRow claim;
   std::vector<AppliedRow> applied;  // in the order in which they were applied
   // The last thing that happened to each step, up or down: newest first, at most kRecentMax (what a join brings).
+  // Without those that have no stage (adopted ones).
   std::vector<Step> recent;
   std::vector<BegunStep> begun;
   std::optional<OutcomeRow> last_outcome;
@@ -369,6 +370,8 @@ class Target {
   [[nodiscard]] virtual std::string describe() const = 0;
 
   virtual Result<Identity> identity() = 0;
+  // The same without reading the fence row again: `seen` is the snapshot that was read just now.
+  virtual Result<Identity> identity(const Snapshot& seen) = 0;
 
   // Can a step outside a transaction be fenced here? False through a pooler, with the reason.
   struct Fencing {

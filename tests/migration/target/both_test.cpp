@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <thread>
+#include <tuple>
 
 #include "migration/target/compare.h"
 #include "tests/migration/target/suite.h"
@@ -51,6 +52,31 @@ TEST_P(EveryTarget, PreparesOnceHoweverManyDoItAtOnce) {
   threads.clear();
   EXPECT_EQ(ids_seen[0].size(), 32u);
   for (const std::string& id : ids_seen) EXPECT_EQ(id, ids_seen[0]);
+}
+
+TEST_P(EveryTarget, ASnapshotSparesTheIdentityTheFenceRow) {
+  TargetOptions options = quick();
+  options.target = "orders";
+  auto target = prepared(url_, options);
+  ASSERT_TRUE(target->bind());
+  const auto asked = target->identity();
+  const auto seen = target->identity(snapshot(*target));
+  ASSERT_TRUE(asked);
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(std::tie(seen->system, seen->database, seen->id, seen->target),
+            std::tie(asked->system, asked->database, asked->id, asked->target));
+  EXPECT_EQ(seen->target, "orders");
+}
+
+TEST_P(EveryTarget, TablesThatWereTakenAwayMeanwhileAreSeenToBeGone) {
+  auto target = prepared(url_);
+  ASSERT_TRUE(snapshot(*target).prepared);
+  const std::string prefix = GetParam().dialect == Dialect::kSqlite ? "syzygy_" : "syzygy.";
+  for (const std::string_view table : {"meta", "fence", "outcome", "history", "begun", "audit"}) {
+    value("drop table " + prefix + std::string(table));
+  }
+  EXPECT_FALSE(target->snapshot());  // what was read a moment ago is no longer there
+  EXPECT_FALSE(snapshot(*target).prepared);
 }
 
 TEST_P(EveryTarget, TwoApplicationsInOneDatabaseAreTwoTargets) {
@@ -453,6 +479,7 @@ TEST_P(EveryTarget, AdoptsGolangMigratesHistoryAndKeepsItInTheSameTransaction) {
   EXPECT_EQ(ids(snap), (std::vector<std::string>{"0001", "0002"}));
   EXPECT_EQ(snap.applied[0].step.content, "c1");
   EXPECT_FALSE(snap.applied[0].step.stage.has_value());
+  EXPECT_TRUE(snap.recent.empty());  // nobody here ran them
   ASSERT_EQ(snap.foreign.size(), 1u);
   EXPECT_TRUE(snap.foreign[0].kept);
   EXPECT_EQ(target->adopt(directory_of_four(), std::nullopt, "anna").error().reason, "HISTORY_NOT_EMPTY");

@@ -69,6 +69,18 @@ TEST_F(Postgres, KnowsTheServerAndTheDatabase) {
   EXPECT_EQ(target->describe(), "PostgreSQL " + database_ + " at 127.0.0.1:" + std::to_string(server().port()));
 }
 
+TEST_F(Postgres, AServerThatKeepsItsIdentityToItselfStillNamesTheDatabase) {
+  const std::string role = database_ + "_kept_out";
+  value("revoke execute on function pg_control_system() from public; create role " + role + " login");
+  Snapshot seen;
+  seen.id = "minted";
+  const auto identity = opened(server().url(database_, role))->identity(seen);
+  ASSERT_TRUE(identity);
+  EXPECT_EQ(identity->system, "");
+  EXPECT_EQ(identity->database, database_);
+  EXPECT_EQ(identity->id, "minted");
+}
+
 TEST_F(Postgres, ConnectsByTheSocketToo) {
   EXPECT_TRUE(prepared(server().socket_url(database_))->fencing()->outside_transaction);
 }
