@@ -9,6 +9,8 @@
 namespace syzygy::sim {
 namespace {
 
+const std::string kTargetName = "orders";
+
 std::vector<std::pair<RoundId, round::State>> states_of(const round::Record& record) {
   std::vector<std::pair<RoundId, round::State>> states;
   states.reserve(record.rounds.size());
@@ -52,6 +54,7 @@ Checker::Checker(World& world, Truth& truth) : world_(world), truth_(truth) {
   truth_.on_commit = [this](const Change& change, const std::string& by, const Truth::Entry& now) {
     committed(change, by, now);
   };
+  truth_.on_gone_back = [this] { gone_back(); };
 }
 
 // ---- what is durable ----
@@ -102,10 +105,71 @@ void Checker::committed(const Change& change, const std::string& by, const Truth
   if (const std::string why = round::broken_invariant(before, record_, events); !why.empty()) return broke(why);
   check_requests(before, record_);
   check_leases(before, record_, events, by);
+  check_elsewhere(record_, events);
   if (!events.empty()) {
     revisions_.emplace_back(world_.now(), record_.revision);
-    states_[record_.revision] = states_of(record_);
-    while (states_.size() > 4'000) states_.erase(states_.begin());
+    states_.emplace(std::pair(record_.epoch, record_.revision), states_of(record_));
+  }
+}
+
+// What is durable now is what was durable then. What is known of the lost life stays: nobody may apply anything twice,
+// or tell it otherwise, save where PROTOCOL.md says that nobody can find it out.
+void Checker::gone_back() {
+  const Truth::Entry* entry = truth_.find("t/" + kTargetName);
+  record_ = round::Record{};
+  if (entry != nullptr) {
+    auto decoded = round::decode(entry->bytes);
+    if (!decoded) return broke("14: a backup cannot be read: " + decoded.error().message);
+    record_ = *std::move(decoded);
+  }
+  view_ = round::project(record_);
+  highest_ = record_.token;
+  world_.tell("== the store has gone back to revision " + number(record_.revision));
+  std::erase_if(generations_, [&](const auto& entry) { return entry.first > record_.generation; });
+  for (auto& [id, life] : rounds_) {
+    const auto is = std::ranges::find(record_.rounds, id, &round::Round::id);
+    life.lost = is == record_.rounds.end();
+    if (life.ended) life.ended_before.insert(*life.ended);
+    if (life.ended && !life.lost && !round::is_final(is->state)) life.ended.reset();
+  }
+  revisions_.clear();  // nobody has to show what is lost
+  revisions_.emplace_back(world_.now(), record_.revision);
+  verdicts_.clear();
+  remembered_until_.clear();
+  joined_until_.clear();
+  graced_.clear();
+}
+
+// What each commit must leave behind, whatever it was for.
+void Checker::check_elsewhere(const round::Record& after, std::span<const round::Event> events) {
+  std::set<IncarnationId> gathers;
+  for (const round::Round& r : after.rounds) {
+    if (r.state != round::State::kGathering) continue;
+    for (const round::Member& member : r.members) {
+      if (member.standing != round::Standing::kLive || gathers.insert(member.incarnation).second) continue;
+      return broke("2: " + member.incarnation.value + " gathers in two rounds at a time");
+    }
+  }
+  for (const round::Round& r : after.rounds) {
+    if (!r.last_run || !r.last_run->ended || r.last_run->incarnation.empty() ||
+        said_ended_.contains({r.last_run->incarnation, r.last_run->token})) {
+      continue;
+    }
+    return broke("5: the run of round " + r.id.value + " under token " + number(r.last_run->token) +
+                 " is taken for ended, and its applier has not said so");
+  }
+  for (const round::Event& event : events) {
+    if (event.kind != round::EventKind::kRoundMoved || event.to != round::State::kSucceeded) continue;
+    const auto ended = std::ranges::find(after.rounds, event.round, &round::Round::id);
+    if (ended == after.rounds.end()) continue;
+    for (const round::Round& r : after.rounds) {
+      if (r.state != round::State::kGathering) continue;
+      for (const Step& step : ended->plan.steps) {
+        if (std::ranges::find(r.plan.steps, step) == r.plan.steps.end() || r.plan.opaque) continue;
+        return broke("23: round " + r.id.value + " gathers on for step " + step.id.value + ", which round " +
+                     event.round.value + " has applied");
+      }
+    }
   }
 }
 
@@ -113,7 +177,10 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
   using round::EventKind;
   const auto of_record = std::ranges::find(after.rounds, event.round, &round::Round::id);
   if (event.kind == EventKind::kRoundOpened) {
-    if (rounds_.contains(event.round)) return broke("12: round " + event.round.value + " was opened twice");
+    const auto known = rounds_.find(event.round);
+    if (known != rounds_.end() && !known->second.lost) {
+      return broke("12: round " + event.round.value + " was opened twice");
+    }
     if (of_record == after.rounds.end()) return broke("14: a round was opened that the record lacks");
     if (const auto taken = generations_.find(of_record->generation); taken != generations_.end()) {
       return broke("12: generation " + number(of_record->generation) + " belongs to round " + taken->second.value +
@@ -121,6 +188,8 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
     }
     generations_[of_record->generation] = event.round;
     Life& life = rounds_[event.round];
+    life.lost = false;
+    life.ended.reset();
     life.hash = of_record->hash.value;
     life.plan = of_record->plan;
     life.generation = of_record->generation;
@@ -140,6 +209,8 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
   }
   if (event.kind == EventKind::kTokenRaised) highest_ = std::max(highest_, event.token);
   if (event.kind == EventKind::kGraceGiven) world_.saw("grace");
+  if (event.kind == EventKind::kResyncBegun) world_.saw("resynchronisation");
+  if (event.kind == EventKind::kResyncEnded) world_.saw("resynchronised");
   if (event.kind == EventKind::kDiverged) world_.saw("diverged");
   if (event.kind == EventKind::kPartyReplaced) world_.saw("replaced");
   if (event.kind == EventKind::kEvidence) world_.saw("evidence");
@@ -166,7 +237,7 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
     }
   }
   if (event.actor.empty() && (event.to == round::State::kSucceeded || event.to == round::State::kFailed) &&
-      child_runs && child_runs(event.round)) {
+      !lost_something() && child_runs && child_runs(event.round)) {
     return broke("7: round " + event.round.value + " became " + std::string(round::to_string(event.to)) +
                  " while its command runs on, and nobody has stopped it");
   }
@@ -235,7 +306,10 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
       return broke("16: the lease of the applier of round " + was.id.value + " was over, and was renewed");
     }
   }
-  if (graced) check_grace(before, after);
+  if (graced) {
+    graced_at_ = world_.now();
+    check_grace(before, after);
+  }
 
   Ms since = std::max(truth_.stepped_at(), by.empty() ? 0 : listens_since_[by]);
   if (const auto back = truth_.back_from_outage(); back) since = std::max(since, *back);
@@ -277,12 +351,14 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
   }
 }
 
-bool Checker::heard_since(const IncarnationId& incarnation, Ms when) const {
+Ms Checker::heard(const IncarnationId& incarnation) const {
   constexpr Ms kForgotten = 60'000;  // by a daemon that was killed
-  const auto heard = heard_.find(incarnation);
-  if (heard == heard_.end() || heard->second >= when) return true;
   const auto open = unanswered_.find(incarnation);
-  return open != unanswered_.end() && open->second.lower_bound(world_.now() - kForgotten) != open->second.end();
+  if (open != unanswered_.end() && open->second.lower_bound(world_.now() - kForgotten) != open->second.end()) {
+    return world_.now();
+  }
+  const auto heard = heard_.find(incarnation);
+  return heard == heard_.end() ? world_.now() : heard->second;
 }
 
 // Once per lease: only a word from its holder earns the next.
@@ -297,7 +373,7 @@ void Checker::check_grace(const round::Record& before, const round::Record& afte
         continue;
       }
       const auto earlier = graced_.find(member.incarnation);
-      if (earlier != graced_.end() && !heard_since(member.incarnation, earlier->second)) {
+      if (earlier != graced_.end() && heard(member.incarnation) < earlier->second) {
         return broke("19: the lease of " + member.incarnation.value +
                      " was extended again, and nobody has heard of it since it was extended before");
       }
@@ -313,6 +389,12 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered) {
   asked.revision = record_.revision;
   asked.altered = altered;
   asked.at = world_.now();
+  if (const auto* leave = std::get_if<round::Leave>(&command); leave != nullptr && leave->session_ended) {
+    said_ended_.emplace(leave->request.incarnation, leave->token);
+  }
+  if (const auto* report = std::get_if<round::Report>(&command); report != nullptr && report->session_ended) {
+    said_ended_.emplace(report->request.incarnation, report->token);
+  }
   if (const IncarnationId* who = asker_of(command); who != nullptr && !altered) {
     heard_[*who] = world_.now();
     unanswered_[*who].insert(world_.now());
@@ -344,7 +426,8 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
   };
   const auto is_answered_now = [&] { return executed(*request); };
   // The store's clock may have been put forward beyond it meanwhile.
-  const bool was_executed = asked.executed && asked.kept_until > truth_.latest();
+  const bool lost = truth_.gone_back_at().value_or(-1) >= asked.at;
+  const bool was_executed = !lost && asked.executed && asked.kept_until > truth_.latest();
   if (!answer && answer.error().reason == "TARGET_FROZEN") {
     return broke("a daemon's own check: " + answer.error().message);
   }
@@ -356,6 +439,7 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
   }
   const engine::TargetState& state = *answer->state;
   shown(state);
+  if (lost) return;
   if (state.record.revision < asked.revision) {
     return broke("13: an answer shows revision " + number(state.record.revision) + ", but " + number(asked.revision) +
                  " was durable when it was asked: it is not the present state");
@@ -404,15 +488,18 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
 
 void Checker::shown(const engine::TargetState& state) {
   const round::Record& seen = state.record;
-  if (seen.revision > record_.revision) {
+  if (seen.revision == Revision{}) return;
+  const auto [first, last] = states_.equal_range({seen.epoch, seen.revision});
+  if (first == last) {
     return broke("8: revision " + number(seen.revision) + " was shown, but only " + number(record_.revision) +
                  " is durable");
   }
-  const auto durable = states_.find(seen.revision);
-  if (durable == states_.end()) return;
-  if (!std::ranges::equal(durable->second, seen.rounds, [](const auto& known, const round::Round& r) {
-        return known.first == r.id && known.second == r.state;
-      })) {
+  const auto alike = [&](const auto& durable) {
+    return std::ranges::equal(durable.second, seen.rounds, [](const auto& known, const round::Round& r) {
+      return known.first == r.id && known.second == r.state;
+    });
+  };
+  if (std::none_of(first, last, alike)) {
     broke("8: revision " + number(seen.revision) + " was shown otherwise than it is durable");
   }
 }
@@ -422,10 +509,10 @@ void Checker::watched(std::optional<Watched>& last, const engine::Update& update
   const Revision now = update.state->record.revision;
   const auto& events = *update.events;
   // A gap says that something is missing, never that what was told is not so any more: that is another life.
-  if (last && last->epoch == update.state->epoch && now < last->revision) {
+  if (last && last->epoch == update.state->epoch && now < last->revision && !lost_something()) {
     return broke("14: a watch went back from revision " + number(last->revision) + " to " + number(now));
   }
-  if (last && !update.gap) {
+  if (last && !update.gap && (last->epoch == update.state->epoch || !lost_something())) {
     Revision expected = last->revision;
     for (const round::Event& event : events) {
       expected = expected.next();
@@ -443,14 +530,16 @@ void Checker::watched(std::optional<Watched>& last, const engine::Update& update
 }
 
 void Checker::told(const std::string& who, const RoundId& id, round::State state) {
+  const auto life = rounds_.find(id);
+  if (life == rounds_.end()) return broke("8: " + who + " was told of round " + id.value + ", which is not durable");
+  // A failure that was told and lost is not remembered, and no target tells of what no fence guards.
   const auto [first, is_new] = told_.emplace(id, state);
-  if (!is_new && first->second != state) {
+  const bool forgotten = lost_something() && (first->second == round::State::kFailed || life->second.plan.opaque);
+  if (!is_new && first->second != state && !forgotten) {
     return broke("7: " + who + " was told " + std::string(round::to_string(state)) + " of round " + id.value +
                  ", others " + std::string(round::to_string(first->second)));
   }
-  const auto life = rounds_.find(id);
-  if (life == rounds_.end()) return broke("8: " + who + " was told of round " + id.value + ", which is not durable");
-  if (life->second.ended != state) {
+  if (life->second.ended != state && !life->second.ended_before.contains(state)) {
     broke("8: " + who + " was told " + std::string(round::to_string(state)) + " of round " + id.value +
           ", which is not how it ended");
   }
@@ -477,7 +566,7 @@ void Checker::took_effect(const RoundId& id, Token token, bool fenced, const std
                  number(complete_) + " was complete");
   }
   const auto life = rounds_.find(id);
-  if (life != rounds_.end() && life->second.ended) {
+  if (life != rounds_.end() && life->second.ended && (fenced || !lost_something())) {
     broke("7: " + what + " took effect after its round " + id.value + " had ended as " +
           std::string(round::to_string(*life->second.ended)));
   }

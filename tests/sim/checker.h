@@ -76,17 +76,22 @@ class Checker {
   // ---- what it knows
   [[nodiscard]] const round::Record& record() const { return record_; }
   [[nodiscard]] Revision revision_at(Ms when) const;
+  // When a daemon heard of it last: now, where it has asked and was not answered.
+  [[nodiscard]] Ms heard(const IncarnationId& incarnation) const;
+  [[nodiscard]] Ms graced_at() const { return graced_at_; }  // anybody, last
   [[nodiscard]] std::optional<Ms> became(round::State state, const RoundId& round) const;
 
  private:
   void committed(const Change& change, const std::string& by, const Truth::Entry& now);
+  void gone_back();
+  [[nodiscard]] bool lost_something() const { return truth_.gone_back_at().has_value(); }
+  void check_elsewhere(const round::Record& after, std::span<const round::Event> events);
   void check_event(const round::Event& event, const round::Record& before, const round::Record& after);
   [[nodiscard]] bool must_remember(const round::RequestId& request) const;
   void check_requests(const round::Record& before, const round::Record& after);
   void check_leases(const round::Record& before, const round::Record& after, std::span<const round::Event> events,
                     const std::string& by);
   void check_grace(const round::Record& before, const round::Record& after);
-  [[nodiscard]] bool heard_since(const IncarnationId& incarnation, Ms when) const;
   void count_round(const RoundId& round, round::State state);
   void broke(const std::string& what) { world_.broke(what); }
 
@@ -99,6 +104,8 @@ class Checker {
     bool elected = false;
     bool over = false;
     std::optional<round::State> ended;
+    std::set<round::State> ended_before;  // in a life of the store that is lost
+    bool lost = false;                    // the store knows nothing of it any more
     std::map<round::State, Ms> since;
   };
 
@@ -110,7 +117,11 @@ class Checker {
   std::map<Generation, RoundId> generations_;
   std::map<Token, IncarnationId> granted_;
   Token highest_;
-  std::map<Revision, std::vector<std::pair<RoundId, round::State>>> states_;
+  // All that ever were, of each life of the record: one that is lost may have been followed by another that looks
+  // alike.
+  std::multimap<std::pair<std::string, Revision>, std::vector<std::pair<RoundId, round::State>>> states_;
+  std::set<std::pair<IncarnationId, Token>> said_ended_;  // its run under that token: by itself
+  Ms graced_at_ = 0;
   std::vector<std::pair<Ms, Revision>> revisions_;
   std::map<RoundId, round::State> told_;
   std::map<std::pair<IncarnationId, std::uint64_t>, round::Verdict> verdicts_;

@@ -63,7 +63,7 @@ Client::~Client() = default;
 
 void Client::begin() {
   deadline_ = world_.now() + job_.timeout;
-  astray_since_ = world_.now();
+  astray_since_ = unshown_since_ = world_.now();
   stories_.reserve(3);
   stories_.push_back(live());
   stories_.front().start();
@@ -101,12 +101,26 @@ void Client::check(Ms now) {
     return world_.broke("20: " + name() + " waits for round " + self_.round.value +
                         ", and for 20 s no round that goes on has known of it");
   }
+  if (!member_ || running() || stopped() || is_shown()) unshown_since_ = now;
+  if (now > unshown_since_ + 2'000) {
+    return world_.broke("20: " + name() + " waits for round " + self_.round.value +
+                        ", and what it was shown 2 s ago says that it is not in it");
+  }
   if (running() || stopped()) return;
   const Ms since = std::max(deadline_, ran_until_);
   if (now > since + stopped_in_all() + 12'000) {
     world_.broke("20: " + name() + " has not returned, and its deadline is over for " + std::to_string(now - since) +
                  " ms");
   }
+}
+
+// By what it sees of the round, as far as that goes on.
+bool Client::is_shown() const {
+  const round::Round* r = state_ ? find(*state_, self_.round) : nullptr;
+  if (r == nullptr || self_.settling || round::is_final(r->state)) return true;
+  return std::ranges::any_of(r->members, [this](const round::Member& member) {
+    return member.incarnation == self_.incarnation && member.standing != round::Standing::kLeft;
+  });
 }
 
 bool Client::is_known() const {
@@ -263,7 +277,42 @@ void Client::merge(const engine::TargetStatePtr& state) {
   if (view_ != nullptr && view_->epoch() != view->epoch()) self_.dealt = self_.running;
   view_ = std::move(view);
   state_ = state;
+  remember();
   wake();
+}
+
+// As client/cpp/session.cpp does, which keeps protobuf messages.
+void Client::remember() {
+  const RoundId& own = self_.running != Token{} ? self_.running_round : self_.round;
+  if (!own.empty()) own_round_ = own;
+  const round::Round* r = find(*state_, own_round_);
+  if (r != nullptr && r->grant) {
+    applier_of_ = own_round_;
+    applier_ = *r->grant;
+  }
+  const bool another = remembered_ && remembered_->epoch != state_->epoch;
+  if (another && (state_->record.resync || state_->record.token < remembered_->record.token)) return;
+  remembered_ = state_;
+}
+
+std::optional<round::Memory> Client::memory(bool with_round) const {
+  if (!remembered_) return std::nullopt;
+  const round::Record& seen = remembered_->record;
+  round::Memory out{remembered_->epoch, seen.revision, seen.token, std::nullopt};
+  const round::Round* r = find(*remembered_, own_round_);
+  const bool needed = with_round || memory_refused_ || remembered_ != state_ || state_->record.resync;
+  if (r == nullptr || !needed || r->state == round::State::kGathering) return out;
+  round::RememberedRound& was = out.round.emplace();
+  was.id = r->id;
+  was.plan = r->plan;
+  was.quorum = r->effective;
+  was.state = r->state;
+  if (applier_of_ != own_round_) return out;
+  was.applier = applier_.incarnation;
+  was.applier_party = applier_.party;
+  was.token = applier_.token;
+  was.fenced = applier_.fenced || (self_.fenced && self_.running == applier_.token);
+  return out;
 }
 
 void Client::set_lease(Ms sent_at, Duration left) {
@@ -376,6 +425,7 @@ Task<> Client::live() {
       join.snapshot = read->snapshot;
     }
     join.host = name();
+    join.memory = memory(true);
     const bool visit = !plan_;
     const Ms began = world_.now();
     const Ms give_up = visit          ? std::min(deadline_, began + kLeaveBound)
@@ -550,11 +600,12 @@ Task<> Client::keep_lease() {
       co_await later;
       continue;
     }
-    const round::Renew renew{self_.incarnation, self_.running};
+    const round::Renew renew{self_.incarnation, self_.running, memory(false)};
     const Ms sent_at = world_.now();
     Answer answer = co_await call(round::Command{renew}, std::clamp<Ms>(renew_after_, 250, kAttempt));
     if (answer) {
       backoff.reset();
+      memory_refused_ = false;
       retry_at = 0;
       renewed = renew.token;
       set_lease(sent_at, answer->lease_left);
@@ -566,6 +617,7 @@ Task<> Client::keep_lease() {
     }
     if (answer.error().code == ErrorCode::kNotFound || answer.error().code == ErrorCode::kFailedPrecondition) {
       unknown_to_daemon_ = member_;
+      memory_refused_ = true;
       wake();
     } else {
       ++endpoint_;
@@ -986,6 +1038,7 @@ Task<> Client::leave_running(const Plan& plan, const Database::Run& as, bool opa
 
 Task<> Client::report(round::Report what) {
   what.request = next_request();
+  what.memory = memory(true);
   const Ms until = world_.now() + (stop_wanted_ ? kReportAfterStop : kReportBound);
   Answer answer = co_await insist(round::Command{what}, until, !stop_wanted_);
   if (!answer && answer.error().reason == "STOPPED") {

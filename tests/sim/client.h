@@ -114,6 +114,8 @@ class Client final : public Caller {
   Later<bool> woken_or(Ms until);
   void wake();
   void merge(const engine::TargetStatePtr& state) override;
+  void remember();
+  [[nodiscard]] std::optional<round::Memory> memory(bool with_round) const;
   void set_lease(Ms sent_at, Duration left);
   void end(const std::string& how);
   void finish(round::State state, const RoundId& round);
@@ -121,6 +123,7 @@ class Client final : public Caller {
   [[nodiscard]] Plan plan_of(const std::vector<Step>& steps) const;
   [[nodiscard]] bool lease_is_over() const;
   [[nodiscard]] bool is_known() const;  // by the record, as somebody who waits
+  [[nodiscard]] bool is_shown() const;
   [[nodiscard]] Why must_stop() const;
   [[nodiscard]] round::RequestId next_request() { return {self_.incarnation, ++sequence_}; }
   [[nodiscard]] round::Finding finding(const Plan& plan, const RoundId& round, const migration::Snapshot& snapshot,
@@ -132,6 +135,7 @@ class Client final : public Caller {
   Ms deadline_ = 0;
   Ms ran_until_ = 0;
   Ms astray_since_ = 0;
+  Ms unshown_since_ = 0;
   Self self_;
   bool ended_ = false;
   bool ever_joined_ = false;
@@ -145,6 +149,12 @@ class Client final : public Caller {
   Revision to_acknowledge_;
   engine::TargetStatePtr state_;
   std::shared_ptr<const v1::Target> view_;
+  // What it saw last, before the store lost it; its own round, and who applied that.
+  engine::TargetStatePtr remembered_;
+  RoundId own_round_;
+  RoundId applier_of_;
+  round::Grant applier_;
+  bool memory_refused_ = false;
   std::shared_ptr<const v1::Target> decided_;
   Ms lease_sent_ = 0;
   Ms lease_until_ = 0;

@@ -50,7 +50,9 @@ void Daemon::start() {
   side_ = std::make_unique<StoreSide>(world_, truth_, *this, [this] { blocked(); }, [this] { pump(); });
   engine::Options options;
   options.rounds.lease = Duration{world_.shape.lease};
+  options.rounds.lease_unfenced = Duration{world_.shape.lease_unfenced};
   options.rounds.linger = Duration{world_.shape.linger};
+  if (world_.shape.goes_back) options.rounds.lease_max = options.rounds.lease;  // or resynchronising takes all the time
   options.boot = name() + "/" + std::to_string(life_);
   options.lanes = world_.shape.many_lanes ? 2 : 1;
   options.cache_bytes_max = world_.shape.many_lanes ? 1 : 1 << 20;

@@ -49,6 +49,7 @@ class Scenario {
 
   void look();
   void look_for_liveness();
+  [[nodiscard]] bool lost_for_long(const round::Round& r) const;
   void chaos();
   void deploy(bool last);
   void start_process(const std::shared_ptr<Pipeline>& pipeline);
@@ -262,6 +263,15 @@ void Scenario::chaos() {
     }
   }
   if (world_.strikes(Fault::kOperator, "interferes")) operator_->interfere();
+  if (!world_.shape.goes_back) return;
+  // It is away while it is put back.
+  if (world_.strikes(Fault::kStoreRestored, "")) {
+    if (truth_.restore(chance.below(4), chance.chance(500))) truth_.go_away(chance.between(100, 12'000));
+  } else if (world_.strikes(Fault::kStoreEmptied, "")) {
+    truth_.empty();
+    truth_.go_away(chance.between(100, 12'000));
+  }
+  if (chance.chance(300)) truth_.back_up();
 }
 
 // ---- looking ----
@@ -275,10 +285,23 @@ void Scenario::look() {
   look_for_liveness();
 }
 
+// Longer than its lease and the lock delay, and 2 s: all that time every daemon was sound, and no lease was extended.
+bool Scenario::lost_for_long(const round::Round& r) const {
+  const round::Settings settings;
+  const Duration delay = r.grant->claimed && !r.grant->fenced ? settings.lock_delay_unfenced : Duration{0};
+  const Ms bound = (r.grant->lease_ttl + delay).count() + 2'500;
+  const Ms from = world_.now() - bound;
+  if (checker_.heard(r.grant->incarnation) >= from || checker_.graced_at() >= from || truth_.clock_blurred() ||
+      truth_.stepped_at() >= from || checker_.record().resync) {
+    return false;
+  }
+  return std::ranges::all_of(daemons_, [&](const auto& d) { return d->sound_since(from); });
+}
+
 // 18 and 19, once faults have stopped: what could go on does.
 void Scenario::look_for_liveness() {
   const Ms now = world_.now();
-  const bool calm = world_.is_calm() && now > world_.calm_since() + 6'000 &&
+  const bool calm = world_.is_calm() && now > world_.calm_since() + 6'000 && !checker_.record().resync &&
                     std::ranges::all_of(daemons_, [&](const auto& d) { return d->sound_since(now - 4'000); });
   const round::Record& record = checker_.record();
   const Instant store_now = truth_.now();
@@ -290,6 +313,10 @@ void Scenario::look_for_liveness() {
       ready = true;
     }
     if (r.state == round::State::kRecovering && !r.sever && round::heir(r, store_now) != nullptr) recovering = true;
+    if (r.grant && !r.sever && lost_for_long(r)) {
+      return world_.broke("19: nobody has heard of the applier of round " + r.id.value + " for " +
+                          std::to_string(now - checker_.heard(r.grant->incarnation)) + " ms, and it still is");
+    }
     if (calm && r.grant && !r.sever) {
       round::Settings settings;
       const Duration delay = r.grant->claimed && !r.grant->fenced ? settings.lock_delay_unfenced : Duration{0};
@@ -339,6 +366,7 @@ Played Scenario::play() {
   operator_->put_right();
   run_until_done(kDeploymentMost);
   world_.run_until(world_.now() + 45'000);  // those that were stopped go on, leases of the dead end
+  if (truth_.gone_back_at()) world_.run_until(std::max(world_.now(), *truth_.gone_back_at() + 120'000));
   if (world_.broken().empty()) {
     deploy(true);
     // 22: one more waits with them and dies once somebody is elected.

@@ -52,6 +52,8 @@ constexpr Kind kKinds[] = {
     {Fault::kStepReverted, "step-reverted", 500},
     {Fault::kRequestAltered, "request-altered", 40},
     {Fault::kOperator, "operator", 120},
+    {Fault::kStoreRestored, "store-restored", 25},
+    {Fault::kStoreEmptied, "store-emptied", 12},
 };
 static_assert(std::size(kKinds) == kFaults);
 
@@ -86,6 +88,13 @@ Shape draw_shape(std::uint64_t seed) {
   }
   // Not drawn: what came later must not change what the other half of the seeds mean.
   shape.answers_tell = seed % 2 == 1;
+  if (seed % 3 == 0) shape.lease_unfenced = shape.lease;
+  // In one world of five: what a lost life makes lawful hides what nothing else does.
+  shape.goes_back = seed % 5 == 0;
+  if (!shape.goes_back) {
+    shape.rate[static_cast<std::size_t>(Fault::kStoreRestored)] = 0;
+    shape.rate[static_cast<std::size_t>(Fault::kStoreEmptied)] = 0;
+  }
   return shape;
 }
 

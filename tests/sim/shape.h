@@ -53,6 +53,8 @@ enum class Fault : std::uint8_t {
   kStepReverted,    // somebody takes back the newest step while nothing runs, and the same image is deployed again
   kRequestAltered,  // the same request id comes again with another body
   kOperator,        // severs, pins, excuses
+  kStoreRestored,   // it goes back to a backup, or to a replica that lacked the last commits
+  kStoreEmptied,    // it begins anew
   kCount,
 };
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::kCount);
@@ -66,9 +68,11 @@ struct Shape {
   std::size_t quorum = 3;
   std::size_t deployments = 5;
   Ms lease = 15'000;
+  Ms lease_unfenced = 60'000;
   Ms linger = 120'000;
   bool hints_never = false;  // not even once faults have stopped: the poll alone must do
   bool many_lanes = false;
+  bool goes_back = false;                // of a store: in time, to a backup, or to nothing
   bool answers_tell = false;             // of a store: the time with every answer, and what a commit conflicted with
   std::array<unsigned, kFaults> rate{};  // per mille: of a message, a call, or a look of the chaos
   Ms chaos_every = 1'500;                // how often the chaos looks

@@ -18,8 +18,6 @@ std::string hex(std::uint64_t number) {
   return text;
 }
 
-const std::string kEpoch(32, 'e');
-
 std::unexpected<Error> unreachable() {
   return failure(ErrorCode::kUnavailable, "STORE_UNAVAILABLE", "The store cannot be reached.");
 }
@@ -29,22 +27,21 @@ std::unexpected<Error> unreachable() {
 // ---- what is durable ----
 
 const Truth::Entry* Truth::find(const std::string& key) const {
-  const auto found = entries_.find(key);
-  return found == entries_.end() ? nullptr : &found->second;
+  const auto found = state_.entries.find(key);
+  return found == state_.entries.end() ? nullptr : &found->second;
 }
 
 CommitResult Truth::commit(const Change& change, const StoreSide* by) {
-  const auto found = entries_.find(change.key);
-  const bool exists = found != entries_.end();
+  const auto found = state_.entries.find(change.key);
+  const bool exists = found != state_.entries.end();
   const bool expected = exists ? change.expected == found->second.version : !change.expected;
   if (!expected) return {CommitOutcome::kConflict, {}, held(change.key)};
   if (auto rises = check_history_rises(change, exists ? found->second.last_revision : 0); !rises) {
     world_.broke("14: " + rises.error().message);
     return {CommitOutcome::kConflict, {}};
   }
-  Entry& entry = entries_[change.key];
-  ++counter_;
-  entry.version = Version{kEpoch, counter_, hex(counter_)};
+  Entry& entry = state_.entries[change.key];
+  entry.version = Version{state_.epoch, ++state_.counter, hex(++commits_)};
   entry.bytes = change.bytes;
   for (const HistoryRow& row : change.history) entry.rows[row.revision] = row.bytes;
   if (!change.history.empty()) entry.last_revision = change.history.back().revision;
@@ -67,6 +64,34 @@ void Truth::jump(Ms by) {
   }
 }
 
+void Truth::back_up() {
+  constexpr std::size_t kKept = 4;
+  if (backups_.size() == kKept) backups_.erase(backups_.begin());
+  backups_.push_back(state_);
+}
+
+bool Truth::restore(std::size_t which, bool told) {
+  if (backups_.empty()) return false;
+  state_ = backups_[which % backups_.size()];
+  if (told) ++server_;
+  went_back();
+  return true;
+}
+
+void Truth::empty() {
+  state_ = State{};
+  state_.epoch = hex(++commits_) + std::string(16, 'f');
+  ++server_;
+  went_back();
+}
+
+void Truth::went_back() {
+  ++lives_;
+  gone_back_at_ = world_.now();
+  blurred_until_ = world_.now() + 60'000;
+  if (on_gone_back) on_gone_back();
+}
+
 std::optional<Loaded> Truth::held(const std::string& key) const {
   const Entry* entry = world_.shape.answers_tell ? find(key) : nullptr;
   return entry == nullptr ? std::nullopt : std::optional(Loaded{entry->version, entry->bytes});
@@ -86,14 +111,13 @@ StoreSide::StoreSide(World& world, Truth& truth, Process& daemon, std::function<
                      std::function<void()> hinted)
     : world_(world), truth_(truth), daemon_(daemon), blocked_(std::move(blocked)), hinted_(std::move(hinted)) {
   truth_.sides_.push_back(this);
+  read_life();
 }
 
 StoreSide::~StoreSide() {
   *there_ = false;
   std::erase(truth_.sides_, this);
 }
-
-std::string StoreSide::epoch() const { return kEpoch; }
 
 Result<void> StoreSide::arrive() {
   asked_.reset();
@@ -129,6 +153,11 @@ void StoreSide::read_clock() {
   reading_ = Reading{asked_->server, (asked_at_ + world_.now()) / 2};
 }
 
+void StoreSide::read_life() {
+  epoch_ = truth_.state_.epoch;
+  lineage_ = "server-" + std::to_string(truth_.server_);
+}
+
 bool StoreSide::depart() {
   if (!world_.open(kStoreNode, daemon_.node())) {
     in_trouble(world_.now() + kGivesUpAfter);
@@ -140,6 +169,7 @@ bool StoreSide::depart() {
   if (world_.chance().chance(250)) world_.sleep(world_.chance().between(1, 4));
   blocked_();
   read_clock();
+  read_life();
   return !dead_;
 }
 
@@ -154,7 +184,7 @@ Result<std::optional<Loaded>> StoreSide::load(const std::string& key) {
 Result<std::vector<Listed>> StoreSide::scan(std::string_view prefix, std::string_view after, std::size_t limit) {
   if (auto arrived = arrive(); !arrived) return std::unexpected(std::move(arrived.error()));
   std::vector<Listed> page;
-  const auto& entries = truth_.entries_;
+  const auto& entries = truth_.state_.entries;
   for (auto at = after < prefix ? entries.lower_bound(prefix) : entries.upper_bound(after);
        at != entries.end() && at->first.starts_with(prefix) && page.size() < limit; ++at) {
     page.push_back({at->first, at->second.version});
@@ -199,7 +229,10 @@ Result<std::vector<CommitResult>> StoreSide::commit(std::span<const Change> chan
     for (const Change& change : changes) {
       if (world_.chance().chance(700)) {
         const Ms delay = world_.chance().chance(500) ? 0 : world_.chance().between(1, 4'000);
-        world_.after(delay, [&truth = truth_, change] { truth.commit(change, nullptr); });
+        // A server that went back has none of its old connections.
+        world_.after(delay, [&truth = truth_, change, life = truth_.lives_] {
+          if (life == truth.lives_) truth.commit(change, nullptr);
+        });
       }
     }
     (void)depart();

@@ -54,6 +54,15 @@ class Truth {
 
   [[nodiscard]] const Entry* find(const std::string& key) const;
 
+  // ---- what is durable, until it is not
+  void back_up();
+  // To one of the backups; `told`: another server answers then, and says so. False: there is none.
+  bool restore(std::size_t which, bool told);
+  void empty();
+  // Called once it has gone back.
+  std::function<void()> on_gone_back;
+  [[nodiscard]] std::optional<Ms> gone_back_at() const { return gone_back_at_; }
+
  private:
   friend class StoreSide;
 
@@ -68,8 +77,19 @@ class Truth {
   Instant latest_;
   Ms away_from_ = 0;
   Ms away_until_ = 0;
-  std::uint64_t counter_ = 0;
-  std::map<std::string, Entry, std::less<>> entries_;
+  struct State {
+    std::string epoch = std::string(32, 'e');
+    std::uint64_t counter = 0;
+    std::map<std::string, Entry, std::less<>> entries;
+  };
+  void went_back();
+
+  State state_;
+  std::vector<State> backups_;  // the newest last
+  std::uint64_t server_ = 1;    // that answers
+  std::uint64_t commits_ = 0;   // in all lives
+  std::uint64_t lives_ = 1;
+  std::optional<Ms> gone_back_at_;
   std::vector<StoreSide*> sides_;
 };
 
@@ -91,7 +111,8 @@ class StoreSide final : public Store {
   Result<std::vector<CommitResult>> commit(std::span<const Change> changes) override;
   void watch(Hint hint) override { hint_ = std::move(hint); }
   Result<Instant> now() override;
-  [[nodiscard]] std::string epoch() const override;
+  [[nodiscard]] std::string epoch() const override { return epoch_; }
+  [[nodiscard]] std::string lineage() const override { return lineage_; }
   [[nodiscard]] std::string describe() const override { return "simulated"; }
 
  private:
@@ -101,6 +122,7 @@ class StoreSide final : public Store {
   bool depart();  // false: the answer is lost
   void hint(const std::string& key, const Version& version);
   void read_clock();
+  void read_life();
   void in_trouble(Ms until) { trouble_until_ = std::max(trouble_until_, until); }
 
   World& world_;
@@ -109,7 +131,9 @@ class StoreSide final : public Store {
   const std::function<void()> blocked_;
   const std::function<void()> hinted_;
   bool dead_ = false;
-  Ms asked_at_ = 0;  // the call that runs
+  std::string epoch_;    // as the last answer told it
+  std::string lineage_;  // likewise
+  Ms asked_at_ = 0;      // the call that runs
   struct Reading {
     Instant server;
     Ms at = 0;
