@@ -76,9 +76,6 @@ class Checker {
   // ---- what it knows
   [[nodiscard]] const round::Record& record() const { return record_; }
   [[nodiscard]] Revision revision_at(Ms when) const;
-  // When a daemon heard of it last: now, where it has asked and was not answered.
-  [[nodiscard]] Ms heard(const IncarnationId& incarnation) const;
-  [[nodiscard]] Ms graced_at() const { return graced_at_; }  // anybody, last
   [[nodiscard]] std::optional<Ms> became(round::State state, const RoundId& round) const;
 
  private:
@@ -93,6 +90,8 @@ class Checker {
                     const std::string& by);
   void check_grace(const round::Record& before, const round::Record& after);
   void count_round(const RoundId& round, round::State state);
+  // When a daemon heard of it last: now, where it has asked and was not answered.
+  [[nodiscard]] Ms heard(const IncarnationId& incarnation) const;
   void broke(const std::string& what) { world_.broke(what); }
 
   struct Life {
@@ -121,7 +120,6 @@ class Checker {
   // alike.
   std::multimap<std::pair<std::string, Revision>, std::vector<std::pair<RoundId, round::State>>> states_;
   std::set<std::pair<IncarnationId, Token>> said_ended_;  // its run under that token: by itself
-  Ms graced_at_ = 0;
   std::vector<std::pair<Ms, Revision>> revisions_;
   std::map<RoundId, round::State> told_;
   std::map<std::pair<IncarnationId, std::uint64_t>, round::Verdict> verdicts_;

@@ -49,7 +49,6 @@ class Scenario {
 
   void look();
   void look_for_liveness();
-  [[nodiscard]] bool lost_for_long(const round::Round& r) const;
   void chaos();
   void deploy(bool last);
   void start_process(const std::shared_ptr<Pipeline>& pipeline);
@@ -285,19 +284,6 @@ void Scenario::look() {
   look_for_liveness();
 }
 
-// Longer than its lease and the lock delay, and 2 s: all that time every daemon was sound, and no lease was extended.
-bool Scenario::lost_for_long(const round::Round& r) const {
-  const round::Settings settings;
-  const Duration delay = r.grant->claimed && !r.grant->fenced ? settings.lock_delay_unfenced : Duration{0};
-  const Ms bound = (r.grant->lease_ttl + delay).count() + 2'500;
-  const Ms from = world_.now() - bound;
-  if (checker_.heard(r.grant->incarnation) >= from || checker_.graced_at() >= from || truth_.clock_blurred() ||
-      truth_.stepped_at() >= from || checker_.record().resync) {
-    return false;
-  }
-  return std::ranges::all_of(daemons_, [&](const auto& d) { return d->sound_since(from); });
-}
-
 // 18 and 19, once faults have stopped: what could go on does.
 void Scenario::look_for_liveness() {
   const Ms now = world_.now();
@@ -313,10 +299,6 @@ void Scenario::look_for_liveness() {
       ready = true;
     }
     if (r.state == round::State::kRecovering && !r.sever && round::heir(r, store_now) != nullptr) recovering = true;
-    if (r.grant && !r.sever && lost_for_long(r)) {
-      return world_.broke("19: nobody has heard of the applier of round " + r.id.value + " for " +
-                          std::to_string(now - checker_.heard(r.grant->incarnation)) + " ms, and it still is");
-    }
     if (calm && r.grant && !r.sever) {
       round::Settings settings;
       const Duration delay = r.grant->claimed && !r.grant->fenced ? settings.lock_delay_unfenced : Duration{0};
