@@ -236,10 +236,7 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
   if (event.to == round::State::kElected) life.elected = true;
   if (event.to == round::State::kSucceeded) {
     const bool by_operator = !event.actor.empty();
-    // What a lost life had told is told again, though somebody has taken the step back since: it answers nobody who
-    // looked after it.
-    const bool told_again = life.ended_before.contains(round::State::kSucceeded);
-    if (!by_operator && !told_again && stands && !stands(life.plan, event.round)) {
+    if (!by_operator && stands && !stands(life.plan, event.round)) {
       return broke("9: round " + event.round.value + " SUCCEEDED, but its plan does not stand in the target");
     }
   }

@@ -87,7 +87,10 @@ bool Database::stands(const Plan& plan, const RoundId& round) const {
     const auto done = children_done_.find(round);
     return done != children_done_.end() && done->second > 0;
   }
-  return std::ranges::all_of(plan.steps, [&](const Step& step) { return is_applied(step.id); });
+  // What a round's own row says stays true of it, though somebody has taken a step back since.
+  const bool recorded = std::ranges::find(outcomes_, round, &migration::OutcomeRow::round) != outcomes_.end();
+  return std::ranges::all_of(
+      plan.steps, [&](const Step& step) { return is_applied(step.id) || (recorded && taken_back_.contains(step.id)); });
 }
 
 // ---- claims ----
@@ -252,6 +255,7 @@ bool Database::may_revert(const Step& step) const {
 void Database::revert_by_hand(const Step& step) {
   std::erase_if(applied_, [&](const AppliedRow& row) { return row.step.id == step.id; });
   std::erase(recent_, step);
+  taken_back_.insert(step.id);
   checker_.undone(step.id);
   if (world_.traced()) world_.tell("   # in the target: step " + step.id.value + " is taken back by hand");
 }

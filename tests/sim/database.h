@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -106,7 +107,8 @@ class Database {
   std::vector<migration::AppliedRow> applied_;
   std::vector<migration::BegunStep> begun_;
   std::vector<migration::OutcomeRow> outcomes_;
-  std::vector<Step> recent_;  // newest first
+  std::set<StepId> taken_back_;  // by hand, ever
+  std::vector<Step> recent_;     // newest first
   std::map<RoundId, int> children_done_;
   std::vector<SessionPtr> sessions_;
 };
