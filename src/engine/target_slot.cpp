@@ -201,6 +201,7 @@ void TargetSlot::publish(std::shared_ptr<const std::vector<round::Event>> events
   for (const SinkPtr& sink : sinks_) sink->send(update);
   Counters::add(lane_.counters().updates_sent, sinks_.size());
   answer_waits();
+  serve_watches();
   lane_.announce(Update{state_, kNoEvents, false});
 }
 
@@ -261,9 +262,20 @@ void TargetSlot::serve_reads(const Error* error) {
   }
   for (Engine::OnState& done : std::exchange(gets_, {})) done(present());
   answer_waits();
+  serve_watches();
+}
+
+void TargetSlot::serve_watches() {
   for (Watch& watch : std::exchange(new_watches_, {})) {
     if (watch.sink->closed()) continue;
-    if (version_) watch.sink->send(first_update(watch.epoch, watch.after));
+    if (!version_ && watch.after.value > 0) {  // the store has lost what it saw
+      watch.lost = true;
+      new_watches_.push_back(std::move(watch));
+      continue;
+    }
+    if (version_) {
+      watch.sink->send(watch.lost ? Update{state_, kNoEvents, true} : first_update(watch.epoch, watch.after));
+    }
     sinks_.push_back(std::move(watch.sink));
   }
 }

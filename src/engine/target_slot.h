@@ -70,6 +70,7 @@ class TargetSlot final : public FoldingSlot<TargetMachine> {
     SinkPtr sink;
     std::string epoch;
     Revision after;
+    bool lost = false;  // what it saw was not there
   };
 
   const round::Record& record() const override { return state_->record; }
@@ -83,6 +84,7 @@ class TargetSlot final : public FoldingSlot<TargetMachine> {
   void answer(WaitId id, Result<TargetStatePtr> with);
   [[nodiscard]] bool moved_beyond(const Wait& wait) const;
   [[nodiscard]] Result<TargetStatePtr> present() const;
+  void serve_watches();
   Update first_update(const std::string& epoch, Revision after);
   std::optional<std::vector<round::Event>> events_between(Revision after, Revision upto);
   void compare(const round::Record& loaded);

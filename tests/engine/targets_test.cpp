@@ -521,6 +521,27 @@ TEST(EngineTarget, AWatchThatSawMoreAtAnotherDaemonIsToldNothingTwice) {
   EXPECT_TRUE(in_order(from_the_start->now(), 1));
 }
 
+// Found by the simulation: the store had gone back to before the target was first written, in the same life, and the
+// first events of the new record were told as if they went on from what the watch had seen.
+TEST(EngineTarget, AWatchOfWhatTheStoreHasLostIsToldOfTheGap) {
+  World w;
+  const auto resumed = inbox<Update>();
+  const auto subscription = watch(*w.engine, "orders", resumed, w.store.epoch(), Revision{2});
+  const auto from_the_start = inbox<Update>();
+  const auto waiting = watch(*w.engine, "orders", from_the_start, w.store.epoch());
+  EXPECT_FALSE(get(*w.engine, "orders").has_value()) << "nobody has joined yet";
+
+  const Revision end = whole_round(*w.engine, "orders").state->record.revision;
+  const auto all = [&](const auto& got) { return !got.empty() && got.back().state->record.revision == end; };
+  ASSERT_TRUE(resumed->wait_until(all));
+  const std::vector<Update> told = resumed->now();
+  EXPECT_TRUE(told.front().gap);
+  EXPECT_TRUE(told.front().events->empty());
+  EXPECT_TRUE(in_order({told.begin() + 1, told.end()}, told.front().state->record.revision.value + 1));
+  ASSERT_TRUE(from_the_start->wait_until(all));
+  EXPECT_TRUE(in_order(from_the_start->now(), 1));
+}
+
 TEST(EngineTarget, TheDurableStoreRemembersAcrossARestart) {
   const store_tests::TemporaryDirectory directory;
   std::uint64_t end = 0;

@@ -353,11 +353,8 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
 }
 
 Ms Checker::heard(const IncarnationId& incarnation) const {
-  constexpr Ms kForgotten = 60'000;  // by a daemon that was killed
   const auto open = unanswered_.find(incarnation);
-  if (open != unanswered_.end() && open->second.lower_bound(world_.now() - kForgotten) != open->second.end()) {
-    return world_.now();
-  }
+  if (open != unanswered_.end() && !open->second.empty()) return world_.now();
   const auto heard = heard_.find(incarnation);
   return heard == heard_.end() ? world_.now() : heard->second;
 }
@@ -385,8 +382,15 @@ void Checker::check_grace(const round::Record& before, const round::Record& afte
 
 // ---- what anybody was told ----
 
-Checker::Asked Checker::asked(const round::Command& command, bool altered) {
+void Checker::ends(const std::string& daemon) {
+  for (auto& [incarnation, daemons] : unanswered_) {
+    if (daemons.erase(daemon) > 0) heard_[incarnation] = world_.now() + Truth::kLateMost;
+  }
+}
+
+Checker::Asked Checker::asked(const round::Command& command, bool altered, const std::string& daemon) {
   Asked asked;
+  asked.daemon = daemon;
   asked.revision = record_.revision;
   asked.altered = altered;
   asked.at = world_.now();
@@ -398,7 +402,7 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered) {
   }
   if (const IncarnationId* who = asker_of(command); who != nullptr && !altered) {
     heard_[*who] = world_.now();
-    unanswered_[*who].insert(world_.now());
+    unanswered_[*who].insert(daemon);
   }
   if (const round::RequestId* request = request_of(command)) {
     // Counted from when it first came: a join that is asked again puts off nobody's deadline.
@@ -419,8 +423,9 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
   const round::RequestId* request = request_of(command);
   if (const IncarnationId* who = asker_of(command); who != nullptr && !asked.altered) {
     auto& open = unanswered_[*who];
-    if (const auto at = open.find(asked.at); at != open.end()) open.erase(at);
-    heard_[*who] = world_.now();  // it was executed between the two
+    if (const auto one = open.find(asked.daemon); one != open.end()) open.erase(one);
+    // It was executed between the two, or, of an error, by a commit that comes late.
+    heard_[*who] = world_.now() + (answer ? 0 : Truth::kLateMost);
   }
   const auto named = [&] {
     return "request " + std::to_string(request->sequence) + " of " + request->incarnation.value;

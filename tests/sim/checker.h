@@ -30,13 +30,16 @@ class Checker {
   // ---- what the world tells it
   // A process was asked something; `arrived` when a daemon took it.
   struct Asked {
+    std::string daemon;
     Revision revision;      // of the truth when it arrived
     bool executed = false;  // the truth held this request's answer when it arrived
     Instant kept_until;     // and keeps it so long
     bool altered = false;   // a forged body under an old id
     Ms at = 0;
   };
-  Asked asked(const round::Command& command, bool altered);
+  Asked asked(const round::Command& command, bool altered, const std::string& daemon);
+  // A daemon ends: what it was asked and has not answered it answers no more.
+  void ends(const std::string& daemon);
   // A daemon begins anew to hear of renewals: until now it could not, and it must have noticed that.
   void listens(const std::string& daemon) { listens_since_[daemon] = world_.now(); }
   // The truth holds the answer to this very request.
@@ -130,10 +133,10 @@ class Checker {
   std::map<StepId, int> times_run_;
   std::map<StepId, Ms> stood_;  // when it was applied last, whoever did it
   std::map<std::string, Ms> listens_since_;
-  std::map<IncarnationId, Ms> lease_moved_;                // when its lease was stored last
-  std::map<IncarnationId, Ms> graced_;                     // when its lease was extended without a word from it
-  std::map<IncarnationId, Ms> heard_;                      // when a daemon heard of it last
-  std::map<IncarnationId, std::multiset<Ms>> unanswered_;  // what it asked a daemon, and when
+  std::map<IncarnationId, Ms> lease_moved_;  // when its lease was stored last
+  std::map<IncarnationId, Ms> graced_;       // when its lease was extended without a word from it
+  std::map<IncarnationId, Ms> heard_;        // when a daemon heard of it last
+  std::map<IncarnationId, std::multiset<std::string>> unanswered_;  // the daemons that it asked, once for each request
 };
 
 }  // namespace syzygy::sim

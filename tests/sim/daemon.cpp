@@ -112,6 +112,7 @@ void Daemon::end(bool orderly) {
     if (world_.chance().chance(800))
       world_.send(node(), open.client, name() + " resets", [reply = open.reply] { reply(std::unexpected(reset())); });
   }
+  checker_.ends(name());
   side_.reset();
   pump_at_.reset();
   if (!orderly) {
@@ -176,7 +177,7 @@ void Daemon::ask(Node client, round::Command command, bool altered, Reply reply)
     join->fresh_round = RoundId{"r" + std::to_string(life_) + name().substr(6) + "-" + std::to_string(++calls_)};
   }
   const std::uint64_t call = ++calls_;
-  const Checker::Asked asked = checker_.asked(command, altered);
+  const Checker::Asked asked = checker_.asked(command, altered, name());
   open_[call] = Open{client, world_.now(), reply};
   engine_->submit(
       kTarget, command, [this, life = life_, call, client, asked, command, reply](Result<engine::TargetAnswer> answer) {

@@ -346,9 +346,12 @@ Played Scenario::play() {
   truth_.come_back();
   database_.come_back();
   operator_->put_right();
+  // The record's time stands still for as long as the store's clock is behind it: whatever has a bound ends so much
+  // later.
+  const Ms behind = std::max<Ms>(0, checker_.record().now.ms - truth_.now().ms);
   run_until_done(kDeploymentMost);
-  world_.run_until(world_.now() + 45'000);  // those that were stopped go on, leases of the dead end
-  if (truth_.gone_back_at()) world_.run_until(std::max(world_.now(), *truth_.gone_back_at() + 120'000));
+  world_.run_until(world_.now() + 45'000 + behind);  // those that were stopped go on, leases of the dead end
+  if (truth_.gone_back_at()) world_.run_until(std::max(world_.now(), *truth_.gone_back_at() + 120'000 + behind));
   if (world_.broken().empty()) {
     deploy(true);
     // 22: one more waits with them and dies once somebody is elected.

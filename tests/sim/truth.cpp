@@ -228,7 +228,7 @@ Result<std::vector<CommitResult>> StoreSide::commit(std::span<const Change> chan
   if (world_.strikes(Fault::kCommitUnknownLate, daemon_.name())) {
     for (const Change& change : changes) {
       if (world_.chance().chance(700)) {
-        const Ms delay = world_.chance().chance(500) ? 0 : world_.chance().between(1, 4'000);
+        const Ms delay = world_.chance().chance(500) ? 0 : world_.chance().between(1, Truth::kLateMost);
         // A server that went back has none of its old connections.
         world_.after(delay, [&truth = truth_, change, life = truth_.lives_] {
           if (life == truth.lives_) truth.commit(change, nullptr);

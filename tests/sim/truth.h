@@ -30,6 +30,8 @@ class Truth {
     std::uint64_t last_revision = 0;
   };
 
+  // So much later than its call ended an unknown commit may happen.
+  static constexpr Ms kLateMost = 4'000;
   // Called after each commit that happened, by the daemon of that name (empty: nobody knows any more).
   std::function<void(const Change& change, const std::string& by, const Entry& now)> on_commit;
 
