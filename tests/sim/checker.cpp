@@ -312,17 +312,24 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
   }
   if (graced) check_grace(before, after);
 
-  Ms since = std::max(truth_.stepped_at(), by.empty() ? 0 : listens_since_[by]);
-  if (const auto back = truth_.back_from_outage(); back) since = std::max(since, *back);
+  const Ms since = std::max(truth_.stepped_at(), by.empty() ? 0 : listens_since_[by]);
+  const Ms back = truth_.back_from_outage().value_or(0);
   const auto in_world = [&](Instant at) { return at.ms - (truth_.now().ms - world_.now()); };
   // Judged before, committed after; or nobody can say when it was judged.
   const bool judged_after =
-      !by.empty() && !truth_.clock_blurred() && after.now > before.now && in_world(after.now) >= since;
+      !by.empty() && !truth_.clock_blurred() && after.now > before.now && in_world(after.now) >= std::max(since, back);
+  // Since when a daemon must know that it could not be heard. A lane that asked the store nothing meanwhile gives half
+  // a term to try again in, and no more (engine/sight.h).
+  const auto deaf_until = [&](const auto& lease) {
+    const bool must_know = !world_.shape.many_lanes || in_world(lease.lease_until) - lease.lease_ttl.count() / 2 < back;
+    return must_know ? std::max(since, back) : since;
+  };
   const auto unheard = [&](const round::Member& member) {
     constexpr Ms kInexact = 200;
+    const Ms deaf = deaf_until(member);
     return judged_after && !member.graced && member.standing == round::Standing::kLive &&
-           lease_moved_[member.incarnation] < since &&
-           in_world(member.lease_until) + kInexact < since + member.lease_ttl.count();
+           lease_moved_[member.incarnation] < deaf &&
+           in_world(member.lease_until) + kInexact < deaf + member.lease_ttl.count();
   };
   for (const round::Event& event : events) {
     if (event.kind != round::EventKind::kPartyLapsed || event.text == "its deadline is over") continue;
@@ -330,7 +337,7 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
       for (const round::Member& member : members) {
         if (member.incarnation != event.incarnation || !unheard(member)) continue;
         broke("19: the lease of " + event.incarnation.value + " was judged by " + by +
-              ", which could hear nobody until " + std::to_string(in_world(after.now) - since) +
+              ", which could hear nobody until " + std::to_string(in_world(after.now) - deaf_until(member)) +
               " ms before, without grace");
       }
     };
