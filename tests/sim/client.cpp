@@ -965,6 +965,11 @@ Task<std::optional<round::Report>> Client::settle(const Plan& plan, std::size_t 
 Task<std::optional<round::Report>> Client::run_command(const Plan&, const Database::Run& as, bool& left) {
   round::Report report;
   report.session_ended = true;
+  if (must_stop() != Why::kNo) {  // it stood still since it was told to run
+    if (job_.has_database) around_.database.mark_ended(as);
+    left = true;
+    co_return std::nullopt;
+  }
   Later<bool> ended;
   const auto setter = ended.setter();
   const SessionPtr child = around_.database.run_child(as, world_.chance().between(100, 100 + 4 * job_.step_takes),
