@@ -513,7 +513,10 @@ Result<std::vector<CommitResult>> SqliteStore::commit(std::span<const Change> ch
   }
 
   auto done = run(files_->commit);
-  if (done) return results;
+  if (done) {
+    files_->writer->lengthen_log();
+    return results;
+  }
   const bool nothing_happened = files_->writer->last_write_did_not_fit();
   files_->roll_back();
   if (nothing_happened) return std::unexpected(std::move(done.error()));

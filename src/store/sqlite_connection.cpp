@@ -1,5 +1,7 @@
 #include "store/sqlite_connection.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -110,6 +112,25 @@ int Connection::system_errno(int code) const {
 
 // In the log the frame that commits comes last, so a log that could not take all frames commits nothing. An fsync that
 // fails for want of room, or an index of the log that cannot grow, says nothing of the kind.
+void Connection::lengthen_log() {
+  static constexpr std::array<char, 64 << 10> kZeros{};
+  static constexpr sqlite3_int64 kAheadMax = 1 << 20;
+  sqlite3_file* log = nullptr;
+  if (sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&log)) !=
+          SQLITE_OK ||
+      log == nullptr || log->pMethods == nullptr)
+    return;
+  sqlite3_int64 size = 0;
+  if (log->pMethods->xFileSize(log, &size) != SQLITE_OK || size <= log_size_) return;
+  log_size_ = size;
+  const sqlite3_int64 wanted = size + std::min(size, kAheadMax);
+  while (log_size_ < wanted) {
+    const auto piece = std::min<sqlite3_int64>(kZeros.size(), wanted - log_size_);
+    if (log->pMethods->xWrite(log, kZeros.data(), static_cast<int>(piece), log_size_) != SQLITE_OK) return;
+    log_size_ += piece;
+  }
+}
+
 bool Connection::last_write_did_not_fit() const {
   const int code = sqlite3_extended_errcode(database_.get());
   if ((code & 0xff) == SQLITE_FULL) return true;

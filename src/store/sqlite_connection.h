@@ -75,6 +75,12 @@ class Connection {
   // True: the statement that just failed could not write all it had to, for want of room, and had not come to its end.
   [[nodiscard]] bool last_write_did_not_fit() const;
 
+  // After a commit: makes the log's file longer ahead of what comes next, by as much as it is long (at most 1 MiB),
+  // where that commit did so. A file that grows has its new length written to the disk at each commit, too, and that
+  // takes as long as what was committed. What fails here is only not gained: SQLite takes nothing but its own frames
+  // from the log.
+  void lengthen_log();
+
   // What SQLite's last failure here means:
   //   CORRUPT, NOTADB             kDataLoss          STORE_CORRUPT
   //   ERROR, CONSTRAINT           kDataLoss          STORE_CORRUPT (our statements are fixed: the tables are not ours)
@@ -96,6 +102,7 @@ class Connection {
 
   std::filesystem::path file_;
   std::unique_ptr<sqlite3, Close> database_;
+  sqlite3_int64 log_size_ = 0;
 };
 
 // For whoever finds the damage: `what` is a sentence about the file without its full stop.

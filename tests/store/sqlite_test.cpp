@@ -452,6 +452,22 @@ TEST_F(SqliteFiles, ADamagedLogGivesAnEarlierWholeState) {
   }
 }
 
+// A commit that makes its file longer waits for the disk twice.
+TEST_F(SqliteFiles, TheLogGrowsAheadOfWhatIsCommitted) {
+  const auto store = open();
+  const fs::path log = directory_ / "syzygy.db-wal";
+  Version version = commit_one(*store, {.key = "a", .bytes = std::string(100'000, 'x')});
+  const auto size = fs::file_size(log);
+  for (int i = 0; i < 20; ++i) {
+    version = commit_one(*store, {.key = "a", .expected = version, .bytes = std::to_string(i)});
+    EXPECT_EQ(fs::file_size(log), size) << i;
+  }
+  for (int i = 0; i < 50; ++i)
+    version = commit_one(*store, {.key = "a", .expected = version, .bytes = std::string(100'000, 'y')});
+  EXPECT_GT(fs::file_size(log), size);
+  EXPECT_LT(fs::file_size(log), 50 * 110'000 + (2 << 20));
+}
+
 // --- Room ------------------------------------------------------------------------------------------------------------
 
 TEST_F(SqliteFiles, WithoutRoomNothingAcknowledgedIsLostAndItGoesOnWhenThereIsRoom) {
