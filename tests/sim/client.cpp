@@ -785,6 +785,7 @@ Task<std::optional<round::Confirm>> Client::claim(const round::Round& r, Token t
 
 Task<> Client::run(const round::Round& r, Database::Run as, std::size_t from) {
   bool left = false;
+  bool by_hand = false;  // the last step, while the connection was lost: then no outcome stands
   const std::size_t steps = r.plan.steps.size();
   for (std::size_t i = from; i < steps; ++i) {
     round::Progressed progressed{r.id, self_.incarnation, as.token, static_cast<std::uint32_t>(i), r.plan.steps[i].id,
@@ -796,7 +797,7 @@ Task<> Client::run(const round::Round& r, Database::Run as, std::size_t from) {
     if (r.plan.opaque) {
       over = co_await run_command(r.plan, as, left);
     } else {
-      over = co_await run_step(r.plan, i, as, left);
+      over = co_await run_step(r.plan, i, as, left, by_hand);
     }
     if (ended_) co_return;
     if (left) {
@@ -815,14 +816,15 @@ Task<> Client::run(const round::Round& r, Database::Run as, std::size_t from) {
   done.token = as.token;
   done.result = round::RunResult::kSucceeded;
   done.steps_done = static_cast<std::uint32_t>(steps);
-  done.in_target = !r.plan.opaque;
+  done.in_target = !r.plan.opaque && !by_hand;
   done.session_ended = true;
   co_await report(done);
 }
 
 // nullopt: the step stands in the history (or `left`: it was told to stop, and nothing of it is left running).
 Task<std::optional<round::Report>> Client::run_step(const Plan& plan, std::size_t index, const Database::Run& as,
-                                                    bool& left) {
+                                                    bool& left, bool& by_hand) {
+  by_hand = false;
   const Step step = plan.steps[index];
   const bool last = index + 1 == plan.steps.size();
   Database& database = around_.database;
@@ -909,7 +911,8 @@ Task<std::optional<round::Report>> Client::run_step(const Plan& plan, std::size_
     if (!lost) continue;
     Known known = Known::kNotKnown;
     auto over = co_await settle(plan, index, as, known);
-    if (known == Known::kApplied || over) co_return over;
+    by_hand = known == Known::kAppliedByHand;
+    if (known == Known::kApplied || by_hand || over) co_return over;
     if (known == Known::kNotKnown) {
       // It cannot know what became of it: it says nothing, and confirms nothing.
       self_.running = Token{};
@@ -944,6 +947,9 @@ Task<std::optional<round::Report>> Client::settle(const Plan& plan, std::size_t 
     switch (**seen) {
       case Database::Settled::kApplied:
         known = Known::kApplied;
+        co_return std::nullopt;
+      case Database::Settled::kAppliedByHand:
+        known = Known::kAppliedByHand;
         co_return std::nullopt;
       case Database::Settled::kNotApplied:
         known = Known::kNotApplied;

@@ -96,10 +96,10 @@ class Client final : public Caller {
   Task<> apply(moves::Claim claim);
   Task<std::optional<round::Confirm>> claim(const round::Round& r, Token token);
   Task<> run(const round::Round& r, Database::Run run, std::size_t from);
-  Task<std::optional<round::Report>> run_step(const Plan& plan, std::size_t index, const Database::Run& run,
-                                              bool& left);
+  Task<std::optional<round::Report>> run_step(const Plan& plan, std::size_t index, const Database::Run& run, bool& left,
+                                              bool& by_hand);
   Task<std::optional<round::Report>> run_command(const Plan& plan, const Database::Run& run, bool& left);
-  enum class Known { kApplied, kNotApplied, kNotKnown };
+  enum class Known { kApplied, kAppliedByHand, kNotApplied, kNotKnown };
   Task<std::optional<round::Report>> settle(const Plan& plan, std::size_t index, const Database::Run& run,
                                             Known& known);
   [[nodiscard]] bool heeds_stop(const Database::Run& run) const;

@@ -229,7 +229,10 @@ void Database::mark_ended(const Run& run) {
 std::optional<Database::Settled> Database::settle(const Run& run, const Step& step) {
   if (row_locked() || (!step.atomic && step_locked())) return std::nullopt;
   if (row_.token != run.token || row_.incarnation != run.incarnation) return Settled::kFencedOut;
-  if (is_applied(step.id)) return Settled::kApplied;
+  if (is_applied(step.id)) {
+    const auto row = std::ranges::find(applied_, step.id, [](const AppliedRow& one) { return one.step.id; });
+    return row->round == run.round ? Settled::kApplied : Settled::kAppliedByHand;
+  }
   const bool begun =
       std::ranges::any_of(begun_, [&](const BegunStep& one) { return one.id == step.id && one.round == run.round; });
   return begun ? Settled::kBegun : Settled::kNotApplied;

@@ -79,7 +79,8 @@ class Database {
   [[nodiscard]] bool child_runs(const RoundId& round) const;  // and nobody has stopped it
   void mark_ended(const Run& run);
 
-  enum class Settled { kApplied, kNotApplied, kBegun, kFencedOut };
+  // kAppliedByHand: it stands, but no outcome of the run's round does.
+  enum class Settled { kApplied, kAppliedByHand, kNotApplied, kBegun, kFencedOut };
   // nullopt: the old session still holds something.
   std::optional<Settled> settle(const Run& run, const Step& step);
 
