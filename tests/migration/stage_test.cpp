@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ std::string verdict(Dialect dialect, std::string text, const StageRules& rules =
 struct Case {
   const char* sql;
   const char* stage;
+
+  friend std::ostream& operator<<(std::ostream& out, const Case& one) { return out << one.sql; }
 };
 
 class PostgresStage : public testing::TestWithParam<Case> {};

@@ -188,6 +188,7 @@ void PostgresServer::start() {
                                          "fsync=off",
                                          "full_page_writes=off",
                                          "shared_buffers=32MB",
+                                         "dynamic_shared_memory_type=mmap",  // in its directory: gone with it
                                          "max_connections=200",
                                          "autovacuum=off"};
     settings.insert(settings.end(), settings_.begin(), settings_.end());

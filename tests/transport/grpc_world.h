@@ -37,6 +37,10 @@ class GatedStore final : public Store {
     }
     open_.notify_all();
   }
+  bool holds_one_back() {
+    const std::lock_guard lock(mutex_);
+    return waiting_ > 0;
+  }
 
   Result<std::optional<Loaded>> load(const std::string& key) override { return store_.load(key); }
   Result<std::vector<Listed>> scan(std::string_view prefix, std::string_view after, std::size_t limit) override {
@@ -47,7 +51,9 @@ class GatedStore final : public Store {
   }
   Result<std::vector<CommitResult>> commit(std::span<const Change> changes) override {
     std::unique_lock lock(mutex_);
+    ++waiting_;
     open_.wait(lock, [&] { return !held_; });
+    --waiting_;
     return store_.commit(changes);
   }
   void watch(Hint hint) override { store_.watch(std::move(hint)); }
@@ -60,6 +66,7 @@ class GatedStore final : public Store {
   std::mutex mutex_;
   std::condition_variable open_;
   bool held_ = false;
+  int waiting_ = 0;
 };
 
 // Waits for a condition, at most 20 s.

@@ -53,7 +53,8 @@ class Postgres:
     def _serve(self, binaries: str) -> Process:
         settings: List[str] = []
         for setting in ("fsync=off", "full_page_writes=off", "listen_addresses=127.0.0.1",
-                        "unix_socket_directories=", f"port={self.port}", f"max_connections={self._connections}", "shared_buffers=16MB"):  # fmt: skip
+                        "unix_socket_directories=", f"port={self.port}", f"max_connections={self._connections}", "shared_buffers=16MB",
+                        "dynamic_shared_memory_type=mmap"):  # fmt: skip
             settings += ["-c", setting]
         log = os.path.join(self._directory.path, "log")
         return Process([*self._how, "env", *self._env, os.path.join(binaries, "postgres"), "-D", self.data, *settings], log)
