@@ -110,8 +110,6 @@ int Connection::system_errno(int code) const {
   return sqlite3_system_errno(database_.get());
 }
 
-// In the log the frame that commits comes last, so a log that could not take all frames commits nothing. An fsync that
-// fails for want of room, or an index of the log that cannot grow, says nothing of the kind.
 void Connection::lengthen_log() {
   static constexpr std::array<char, 64 << 10> kZeros{};
   static constexpr sqlite3_int64 kAheadMax = 1 << 20;
@@ -131,6 +129,8 @@ void Connection::lengthen_log() {
   }
 }
 
+// In the log the frame that commits comes last, so a log that could not take all frames commits nothing. An fsync that
+// fails for want of room, or an index of the log that cannot grow, says nothing of the kind.
 bool Connection::last_write_did_not_fit() const {
   const int code = sqlite3_extended_errcode(database_.get());
   if ((code & 0xff) == SQLITE_FULL) return true;
