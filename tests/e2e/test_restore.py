@@ -5,11 +5,8 @@ nobody can know it.
 """
 
 import os
-import sqlite3
 import unittest
 from typing import List, Tuple
-
-import psycopg
 
 from .support.daemon import Daemon
 from .support.postgres import Postgres
@@ -21,20 +18,35 @@ from .support.site import PARTIES, Site, syzygy
 SHORT = ("--lease", "1s", "--lease-max", "2s", "--lease-unfenced", "2s", "--lock-delay", "1s", "--kill-after", "500ms", "--decline", "500ms")
 STAGE = "-- syzygy:stage pre_deploy\n"
 LEDGER = STAGE + "CREATE TABLE ledger (step text NOT NULL); INSERT INTO ledger VALUES ('1');"
-SLOW = (
-    f"{STAGE}INSERT INTO ledger VALUES ('2'); CREATE TABLE counted AS "
-    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000) SELECT max(i) FROM n;"
-)
+# Lasts until the test says go.
+HELD = f"{STAGE}INSERT INTO ledger VALUES ('2');\nDO $$ BEGIN WHILE EXISTS (SELECT FROM held) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;"
 LAST = STAGE + "INSERT INTO ledger VALUES ('3');"
 WENT_BACK = "the daemon's store went back in time, or began anew"
 
 
 class Case(unittest.TestCase):
+    postgres: Postgres  # of the targets, and of one store
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if "postgres" not in vars(Case):
+            Case.postgres = Postgres()
+            unittest.addModuleCleanup(Case.postgres.close)
+
     def site(self, daemon: Daemon) -> Site:
-        site = Site(daemon)
+        site = Site(daemon, self.postgres)
         self.addCleanup(site.close)
-        site.write(m0001_ledger=LEDGER, m0002_slow=SLOW, m0003_last=LAST)
+        self.target(site, "CREATE TABLE held AS SELECT")
+        site.write(m0001_ledger=LEDGER, m0002_held=HELD, m0003_last=LAST)
         return site
+
+    def target(self, site: Site, query: str) -> List[Tuple[object, ...]]:
+        with self.postgres.connect(site.database.rsplit("/", 1)[1]) as connection:
+            done = connection.execute(query)
+            return done.fetchall() if done.description else []
+
+    def go(self, site: Site) -> None:
+        self.target(site, "DELETE FROM held")
 
     def daemon(self, store: str = "") -> Daemon:
         daemon = Daemon(*SHORT, store=store)
@@ -45,24 +57,22 @@ class Case(unittest.TestCase):
         for party in parties:
             site.start(*site.migrate(party), name=party)
 
-    def until_slow(self, site: Site) -> None:
+    def until_held(self, site: Site) -> None:
         site.until("step 2 of 3")
 
     def codes(self, site: Site) -> List[int]:
         return [run.wait(BOUND) for run in site.runs.values()]
 
     def ledger(self, site: Site) -> List[str]:
-        with sqlite3.connect(site.path("target.db")) as connection:
-            return [step for (step,) in connection.execute("SELECT step FROM ledger ORDER BY step")]
+        return [str(step) for (step,) in self.target(site, "SELECT step FROM ledger ORDER BY step")]
 
     def assert_applied_once(self, site: Site) -> None:
         self.assertEqual(self.codes(site), [0] * len(site.runs), site.said() + site.daemon.log())
         self.assertEqual(self.ledger(site), ["1", "2", "3"], site.said())
 
     def token(self, site: Site) -> int:
-        with sqlite3.connect(site.path("target.db")) as connection:
-            (token,) = connection.execute("SELECT token FROM syzygy_fence").fetchone()
-            return int(token)
+        ((token,),) = self.target(site, "SELECT token FROM syzygy.fence")
+        return int(str(token))
 
 
 class EmbeddedStore(Case):
@@ -79,13 +89,15 @@ class EmbeddedStore(Case):
 
     def test_an_old_copy_below_an_applier_in_the_middle(self) -> None:
         daemon, site, copy = self.third_after_a_copy()
-        self.until_slow(site)
+        self.until_held(site)
         daemon.put_back(copy)
         wait_until("somebody is told", lambda: WENT_BACK in site.said(), BOUND)
+        self.go(site)
         self.assert_applied_once(site)
 
     def test_a_success_that_was_told_and_lost(self) -> None:
         daemon, site, copy = self.third_after_a_copy()
+        self.go(site)
         self.assert_applied_once(site)
         daemon.put_back(copy)
         # Who comes late has nothing pending; who brings one more step waits until the lost life is over, and goes on above it.
@@ -103,9 +115,10 @@ class EmbeddedStore(Case):
         daemon = self.daemon()
         site = self.site(daemon)
         self.start(site, *PARTIES)
-        self.until_slow(site)
+        self.until_held(site)
         copy = site.path("copy")
         daemon.copy_store(copy)
+        self.go(site)
         self.assert_applied_once(site)
         daemon.put_back(copy)
         site.until("recovering")
@@ -137,6 +150,7 @@ class EmbeddedStore(Case):
         daemon = self.daemon()
         site = self.site(daemon)
         self.start(site, *PARTIES)
+        self.go(site)
         self.assert_applied_once(site)
         site.daemon = self.daemon()
         site.write(m0004_more=STAGE + "INSERT INTO ledger VALUES ('4');")
@@ -157,9 +171,10 @@ class InRedis(Case):
     def test_everything_is_deleted_below_an_applier_in_the_middle(self) -> None:
         site = self.site(self.daemon(self.redis.url))
         self.start(site, *PARTIES)
-        self.until_slow(site)
+        self.until_held(site)
         self.redis.ask("FLUSHALL")
         wait_until("somebody is told", lambda: WENT_BACK in site.said(), BOUND)
+        self.go(site)
         self.assert_applied_once(site)
 
     def test_everything_is_deleted_below_a_tool_that_no_fence_guards(self) -> None:
@@ -185,30 +200,30 @@ class InRedis(Case):
         copy = site.path("copy")
         self.redis.copy_data(copy)
         self.start(site, "ap-south")
-        self.until_slow(site)
+        self.until_held(site)
         self.redis.put_back(copy)
         wait_until("somebody is told", lambda: WENT_BACK in site.said(), BOUND)
+        self.go(site)
         self.assert_applied_once(site)
 
 
 class InPostgres(Case):
     def test_an_old_copy_of_the_schema_below_an_applier_in_the_middle(self) -> None:
-        postgres = Postgres()
-        self.addCleanup(postgres.close)
-        postgres.create_database("store")
-        daemon = self.daemon(f"postgresql://postgres@127.0.0.1:{postgres.port}/store")
+        self.postgres.create_database("store")
+        daemon = self.daemon(f"postgresql://postgres@127.0.0.1:{self.postgres.port}/store")
         site = self.site(daemon)
         self.start(site, "eu-west", "us-east")
         site.until("2 of 3 here")
-        with psycopg.connect(host="127.0.0.1", port=postgres.port, user="postgres", dbname="store", autocommit=True) as connection:
+        with self.postgres.connect("store") as connection:
             connection.execute("CREATE TABLE copy AS SELECT * FROM syzygy.record")
             self.start(site, "ap-south")
-            self.until_slow(site)
+            self.until_held(site)
             with connection.transaction():
                 connection.execute("DELETE FROM syzygy.history")
                 connection.execute("DELETE FROM syzygy.record")
                 connection.execute("INSERT INTO syzygy.record SELECT * FROM copy")
         wait_until("somebody is told", lambda: WENT_BACK in site.said(), BOUND)
+        self.go(site)
         self.assert_applied_once(site)
 
 
