@@ -51,6 +51,7 @@ class Scenario {
   void look_for_liveness();
   void chaos();
   void deploy(bool last);
+  void deploy_the_last();
   void start_process(const std::shared_ptr<Pipeline>& pipeline);
   void stop_appliers(const RoundId& round);
   Client* some_client(bool applier);
@@ -329,6 +330,34 @@ void Scenario::run_until_done(Ms most) {
   }
 }
 
+// With one more who waits and dies once somebody is elected (22).
+void Scenario::deploy_the_last() {
+  deploy(true);
+  auto bystander = std::make_shared<Pipeline>();
+  bystander->job = pipelines_.front()->job;
+  bystander->job.party = PartyName{"bystander"};
+  bystander->job.voter_only = true;
+  bystander->tries_left = 1;
+  start_process(bystander);
+  Client* dies = clients_.back().get();
+  const auto dying = std::make_shared<std::function<void()>>();
+  *dying = [this, dies, again = std::weak_ptr(dying)] {
+    const bool elected = std::ranges::any_of(checker_.record().rounds, [](const round::Round& r) {
+      return r.state == round::State::kElected || r.state == round::State::kApplying;
+    });
+    if (elected && dies->alive()) return dies->kill();
+    const auto self = again.lock();
+    if (self) {
+      world_.after(20, [self] {
+        if (*self) (*self)();
+      });
+    }
+  };
+  (*dying)();
+  run_until_done(kDeploymentMost);
+  *dying = nullptr;
+}
+
 Played Scenario::play() {
   for (const auto& daemon : daemons_) daemon->start();
   for (const auto& onlooker : onlookers_) onlooker->look();
@@ -341,6 +370,8 @@ Played Scenario::play() {
   }
 
   // Nothing goes wrong any more: everything must come right.
+  const auto resynchronised = [this] { return world_.coverage.seen["resynchronisation"]; };
+  std::uint64_t before = resynchronised();
   chaos_on_ = false;
   world_.calm();
   truth_.come_back();
@@ -352,40 +383,24 @@ Played Scenario::play() {
   run_until_done(kDeploymentMost);
   world_.run_until(world_.now() + 45'000 + behind);  // those that were stopped go on, leases of the dead end
   if (truth_.gone_back_at()) world_.run_until(std::max(world_.now(), *truth_.gone_back_at() + 120'000 + behind));
-  if (world_.broken().empty()) {
-    deploy(true);
-    // 22: one more waits with them and dies once somebody is elected.
-    auto bystander = std::make_shared<Pipeline>();
-    bystander->job = pipelines_.front()->job;
-    bystander->job.party = PartyName{"bystander"};
-    bystander->job.voter_only = true;
-    bystander->tries_left = 1;
-    start_process(bystander);
-    Client* dies = clients_.back().get();
-    const std::string step = directory_.back().id.value;
-    const auto dying = std::make_shared<std::function<void()>>();
-    *dying = [this, dies, again = std::weak_ptr(dying)] {
-      const bool elected = std::ranges::any_of(checker_.record().rounds, [](const round::Round& r) {
-        return r.state == round::State::kElected || r.state == round::State::kApplying;
-      });
-      if (elected && dies->alive()) return dies->kill();
-      const auto self = again.lock();
-      if (self) world_.after(20, [self] { (*self)(); });
-    };
-    (*dying)();
+  // Whoever comes back only now with the memory of a lost life begins a resynchronisation, in which nobody is elected
+  // and an operator is told to wait: then the deployment after it counts.
+  for (bool again = true; again && world_.broken().empty();) {
     const Ms began = world_.now();
-    run_until_done(kDeploymentMost);
-    const bool well = std::ranges::all_of(pipelines_, [](const auto& p) { return p->well; });
-    if (world_.broken().empty() && (!well || !database_.is_applied(directory_.back().id))) {
-      std::string ends;
-      for (const auto& p : pipelines_) {
-        ends += " " + p->job.party.value + ":";
-        for (const std::string& how : p->ends) ends += " " + how + ";";
-      }
-      world_.broke("23: nothing goes wrong any more, and after " + std::to_string(world_.now() - began) +
-                   " ms of retries not everybody is done:" + ends);
+    deploy_the_last();
+    const bool well = std::ranges::all_of(pipelines_, [](const auto& p) { return p->well; }) &&
+                      database_.is_applied(directory_.back().id);
+    again = !well && resynchronised() != before;
+    before = resynchronised();
+    if (again) world_.run_until(world_.now() + 120'000);
+    if (well || again || !world_.broken().empty()) continue;
+    std::string ends;
+    for (const auto& p : pipelines_) {
+      ends += " " + p->job.party.value + ":";
+      for (const std::string& how : p->ends) ends += " " + how + ";";
     }
-    *dying = nullptr;
+    world_.broke("23: nothing goes wrong any more, and after " + std::to_string(world_.now() - began) +
+                 " ms of retries not everybody is done:" + ends);
   }
   Played played;
   played.broken = world_.broken();
