@@ -370,7 +370,10 @@ Played Scenario::play() {
   }
 
   // Nothing goes wrong any more: everything must come right.
-  const auto resynchronised = [this] { return world_.coverage.seen["resynchronisation"]; };
+  const auto resynchronised = [this] {
+    const auto count = world_.coverage.seen.find("resynchronisation");
+    return count == world_.coverage.seen.end() ? 0 : count->second;
+  };
   std::uint64_t before = resynchronised();
   chaos_on_ = false;
   world_.calm();
