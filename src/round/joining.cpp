@@ -217,6 +217,11 @@ Reply open(Draft& draft, const Join& join, PlanHash hash) {
                    {{"limit", std::to_string(draft.settings.gathering_max)}});
   }
   if (auto refusal = full(draft, &*join.plan)) return *refusal;
+  // Executed before, under a commit that nobody was sure of, and forgotten since the clock leapt.
+  if (std::ranges::find(record.rounds, join.fresh_round, &Round::id) != record.rounds.end()) {
+    return refused(ErrorCode::kUnavailable, "ROUND_ENDED_MEANWHILE",
+                   "the clock of the store leapt, and the round that this join had opened ended; join again");
+  }
   Round round;
   round.id = join.fresh_round;
   if (record.pin == std::nullopt && !join.quorum && !PLANTED(quorum_unasked)) return *disagrees(record, round, join);

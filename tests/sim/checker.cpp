@@ -281,7 +281,9 @@ void Checker::check_requests(const round::Record& before, const round::Record& a
   for (const auto& [incarnation, answered] : after.answered) {
     const auto was = before.answered.find(incarnation);
     if (was == before.answered.end()) continue;
-    if (was->second.keep_until <= after.now && !must_remember({incarnation, was->second.sequence})) continue;
+    // Where the store's clock has just leapt, the daemon that answered may have counted from the time before it.
+    const bool forgets = truth_.clock_blurred() || !must_remember({incarnation, was->second.sequence});
+    if (was->second.keep_until <= after.now && forgets) continue;
     if (answered.sequence == was->second.sequence) {
       round::Answered same = answered;
       same.keep_until = was->second.keep_until;
