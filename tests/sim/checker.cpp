@@ -5,6 +5,7 @@
 
 #include "round/codec.h"
 #include "round/invariants.h"
+#include "round/rules.h"
 #include "round/transitions.h"
 
 namespace syzygy::sim {
@@ -42,6 +43,21 @@ const IncarnationId* asker_of(const round::Command& command) {
 
 std::pair<IncarnationId, std::uint64_t> key_of(const round::RequestId& request) {
   return {request.incarnation, request.sequence};
+}
+
+// The longest lease that each has, in whatever it waits for or applies.
+std::map<IncarnationId, Instant> leases_of(const round::Record& record) {
+  std::map<IncarnationId, Instant> leases;
+  const auto add = [&](const IncarnationId& who, Instant until) {
+    Instant& longest = leases[who];
+    longest = std::max(longest, until);
+  };
+  for (const round::Member& guest : record.guests) add(guest.incarnation, guest.lease_until);
+  for (const round::Round& r : record.rounds) {
+    for (const round::Member& member : r.members) add(member.incarnation, member.lease_until);
+    if (r.grant) add(r.grant->incarnation, r.grant->lease_until);
+  }
+  return leases;
 }
 
 // An answer that says nothing about what became of the request: it is asked again.
@@ -98,6 +114,8 @@ void Checker::committed(const Change& change, const std::string& by, const Truth
       world_.tell(line);
     }
     check_event(event, before, record_);
+    check_over(event, before, record_);
+    events_.emplace(std::pair(record_.epoch, event.revision), event);
     round::fold(view_, event);
   }
   if (!events.empty() && view_ != round::project(record_)) {
@@ -139,6 +157,7 @@ void Checker::gone_back() {
   remembered_until_.clear();
   joined_until_.clear();
   graced_.clear();
+  commands_.clear();
 }
 
 // What each commit must leave behind, whatever it was for.
@@ -149,6 +168,10 @@ void Checker::check_elsewhere(const round::Record& after, std::span<const round:
     for (const round::Member& member : r.members) {
       if (member.standing != round::Standing::kLive || gathers.insert(member.incarnation).second) continue;
       return broke("2: " + member.incarnation.value + " gathers in two rounds at a time");
+    }
+    if (const auto effective = round::effective_quorum(after, r.asked); effective != r.effective) {
+      return broke("11: round " + r.id.value + " gathers for a quorum of " + round::describe(r.effective) +
+                   ", and the pin and the excuses make it " + round::describe(effective));
     }
   }
   for (const round::Round& r : after.rounds) {
@@ -200,6 +223,11 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
     life.struck_before = world_.struck();
     life.since[round::State::kGathering] = world_.now();
     world_.saw("state GATHERING");
+    const auto last = commands_.find(life.plan.stage);
+    if (life.plan.opaque && last != commands_.end() && last->second == life.hash) {
+      broke("10: round " + event.round.value +
+            " gathers for the command that has succeeded last, and nobody asked for " + "it again");
+    }
     return;
   }
   const bool grants = event.kind == EventKind::kApplierGranted || event.kind == EventKind::kResolutionBegun;
@@ -239,6 +267,17 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
     if (!by_operator && stands && !stands(life.plan, event.round)) {
       return broke("9: round " + event.round.value + " SUCCEEDED, but its plan does not stand in the target");
     }
+    if (life.plan.opaque) commands_[life.plan.stage] = life.hash;
+  } else if (round::is_final(event.to) && !lost_something() && recorded && recorded(event.round)) {
+    return broke("7: round " + event.round.value + " became " + std::string(round::to_string(event.to)) +
+                 ", and the target's own row says that it has SUCCEEDED");
+  }
+  // A fence keeps the lost run out, and a transaction is whole or not at all: that calls no operator.
+  if (event.to == round::State::kIndeterminate && of_record != after.rounds.end() && of_record->last_run &&
+      of_record->last_run->fenced && !of_record->sever && !lost_something() && !unseen_.contains(event.round) &&
+      std::ranges::all_of(life.plan.steps, &Step::atomic)) {
+    return broke("19: round " + event.round.value + " is INDETERMINATE, though its run was fenced and each of its " +
+                 "steps is a transaction");
   }
   if (event.actor.empty() && (event.to == round::State::kSucceeded || event.to == round::State::kFailed) &&
       !lost_something() && child_runs && child_runs(event.round)) {
@@ -313,6 +352,7 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
     }
   }
   if (graced) check_grace(before, after);
+  check_extended(before, after, graced, by);
 
   const Ms since = std::max(truth_.stepped_at(), by.empty() ? 0 : listens_since_[by]);
   const Ms back = truth_.back_from_outage().value_or(0);
@@ -326,12 +366,14 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
     const bool must_know = !world_.shape.many_lanes || in_world(lease.lease_until) - lease.lease_ttl.count() / 2 < back;
     return must_know ? std::max(since, back) : since;
   };
-  const auto unheard = [&](const round::Member& member) {
+  const auto deaf = [&](const auto& lease, Ms moved) {
     constexpr Ms kInexact = 200;
-    const Ms deaf = deaf_until(member);
-    return judged_after && !member.graced && member.standing == round::Standing::kLive &&
-           lease_moved_[member.incarnation] < deaf &&
-           in_world(member.lease_until) + kInexact < deaf + member.lease_ttl.count();
+    const Ms until = deaf_until(lease);
+    return judged_after && !lease.graced && moved < until &&
+           in_world(lease.lease_until) + kInexact < until + lease.lease_ttl.count();
+  };
+  const auto unheard = [&](const round::Member& member) {
+    return member.standing == round::Standing::kLive && deaf(member, lease_moved_[member.incarnation]);
   };
   for (const round::Event& event : events) {
     if (event.kind != round::EventKind::kPartyLapsed || event.text == "its deadline is over") continue;
@@ -348,6 +390,20 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
     }
     if (event.round.empty()) judge(before.guests);
   }
+  for (const round::Round& was : before.rounds) {
+    const auto is = std::ranges::find(after.rounds, was.id, &round::Round::id);
+    const bool over = std::ranges::any_of(events, [&](const round::Event& event) {
+      return event.round == was.id && event.to == round::State::kRecovering &&
+             event.text.starts_with("the lease of the applier");
+    });
+    if (over && was.grant && deaf(*was.grant, grant_moved_[was.grant->token])) {
+      broke("19: the lease of the applier " + was.grant->incarnation.value + " was judged by " + by +
+            ", which could hear nobody until " + std::to_string(in_world(after.now) - deaf_until(*was.grant)) +
+            " ms before, without grace");
+    }
+    if (is == after.rounds.end() || !is->grant) continue;
+    if (!was.grant || was.grant->lease_until != is->grant->lease_until) grant_moved_[is->grant->token] = world_.now();
+  }
   const auto move = [&](const std::vector<round::Member>& old, const std::vector<round::Member>& now) {
     for (const round::Member& member : now) {
       const auto same = std::ranges::find(old, member.incarnation, &round::Member::incarnation);
@@ -358,6 +414,43 @@ void Checker::check_leases(const round::Record& before, const round::Record& aft
   for (const round::Round& is : after.rounds) {
     const auto was = std::ranges::find(before.rounds, is.id, &round::Round::id);
     move(was == before.rounds.end() ? std::vector<round::Member>{} : was->members, is.members);
+  }
+}
+
+// Only a word from its holder makes a lease longer, or grace, and neither gives more than a whole term.
+void Checker::check_extended(const round::Record& before, const round::Record& after, bool graced,
+                             const std::string& by) {
+  if (graced) return;
+  const auto earlier = leases_of(before);
+  for (const auto& [incarnation, until] : leases_of(after)) {
+    const auto was = earlier.find(incarnation);
+    if (was == earlier.end() || was->second >= until) continue;
+    const auto open = unanswered_.find(incarnation);
+    const bool said =
+        by.empty() ? heard(incarnation) >= world_.now() : open != unanswered_.end() && open->second.contains(by);
+    if (said) continue;
+    return broke("19: the lease of " + incarnation.value + " was made longer, and it has said nothing");
+  }
+}
+
+// What is over is over: nobody is given up, and no run taken from its applier, before.
+void Checker::check_over(const round::Event& event, const round::Record& before, const round::Record& after) {
+  const auto was = std::ranges::find(before.rounds, event.round, &round::Round::id);
+  if (was == before.rounds.end()) return;
+  const round::Settings settings;
+  if (event.kind == round::EventKind::kPartyLapsed && event.text == "its deadline is over" &&
+      was->state != round::State::kGathering) {
+    return broke("20: the deadline of " + event.incarnation.value + " was held against it in round " +
+                 event.round.value + ", which gathers no more");
+  }
+  if (event.kind != round::EventKind::kRoundMoved || event.to != round::State::kRecovering || !was->grant ||
+      !event.text.starts_with("the lease of the applier") || was->grant->token != event.token) {
+    return;
+  }
+  const Duration delay = was->grant->claimed && !was->grant->fenced ? settings.lock_delay_unfenced : Duration{0};
+  if (was->grant->lease_until + delay > after.now) {
+    broke("19: the run of " + was->grant->incarnation.value + " was taken for lost " +
+          std::to_string((was->grant->lease_until + delay - after.now).count()) + " ms before it was");
   }
 }
 
@@ -405,6 +498,10 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered, const
   asked.at = world_.now();
   if (const auto* leave = std::get_if<round::Leave>(&command); leave != nullptr && leave->session_ended) {
     said_ended_.emplace(leave->request.incarnation, leave->token);
+  }
+  if (const auto* confirm = std::get_if<round::Confirm>(&command);
+      confirm != nullptr && confirm->finding.kind == round::Finding::Kind::kUnknown) {
+    unseen_.insert(confirm->round);
   }
   if (const auto* report = std::get_if<round::Report>(&command); report != nullptr && report->session_ended) {
     said_ended_.emplace(report->request.incarnation, report->token);
@@ -521,6 +618,7 @@ void Checker::shown(const engine::TargetState& state) {
 
 void Checker::watched(std::optional<Watched>& last, const engine::Update& update) {
   shown(*update.state);
+  check_told(update);
   const Revision now = update.state->record.revision;
   const auto& events = *update.events;
   // A gap says that something is missing, never that what was told is not so any more: that is another life.
@@ -542,6 +640,16 @@ void Checker::watched(std::optional<Watched>& last, const engine::Update& update
     }
   }
   last = Watched{now, update.state->epoch};
+}
+
+// What a watch is told of a revision is what the history says of it.
+void Checker::check_told(const engine::Update& update) {
+  for (const round::Event& event : *update.events) {
+    const auto [first, last] = events_.equal_range({update.state->epoch, event.revision});
+    if (std::none_of(first, last, [&](const auto& known) { return known.second == event; })) {
+      return broke("14: a watch was told of revision " + number(event.revision) + " what no history says");
+    }
+  }
 }
 
 void Checker::told(const std::string& who, const RoundId& id, round::State state) {

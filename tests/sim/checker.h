@@ -73,6 +73,8 @@ class Checker {
   }
   // What stands in the target's history, and which opaque plans have run to their end.
   std::function<bool(const Plan& plan, const RoundId& round)> stands;
+  // The target's own row says that this round has SUCCEEDED.
+  std::function<bool(const RoundId& round)> recorded;
   // A command of this round runs, and nobody has stopped it.
   std::function<bool(const RoundId& round)> child_runs;
 
@@ -92,6 +94,9 @@ class Checker {
   void check_leases(const round::Record& before, const round::Record& after, std::span<const round::Event> events,
                     const std::string& by);
   void check_grace(const round::Record& before, const round::Record& after);
+  void check_extended(const round::Record& before, const round::Record& after, bool graced, const std::string& by);
+  void check_over(const round::Event& event, const round::Record& before, const round::Record& after);
+  void check_told(const engine::Update& update);
   void count_round(const RoundId& round, round::State state);
   // When a daemon heard of it last: now, where it has asked and was not answered.
   [[nodiscard]] Ms heard(const IncarnationId& incarnation) const;
@@ -122,7 +127,9 @@ class Checker {
   // All that ever were, of each life of the record: one that is lost may have been followed by another that looks
   // alike.
   std::multimap<std::pair<std::string, Revision>, std::vector<std::pair<RoundId, round::State>>> states_;
+  std::set<RoundId> unseen_;                              // of which somebody said that he cannot look at the target
   std::set<std::pair<IncarnationId, Token>> said_ended_;  // its run under that token: by itself
+  std::multimap<std::pair<std::string, Revision>, round::Event> events_;  // likewise
   std::vector<std::pair<Ms, Revision>> revisions_;
   std::map<RoundId, round::State> told_;
   std::map<std::pair<IncarnationId, std::uint64_t>, round::Verdict> verdicts_;
@@ -131,8 +138,10 @@ class Checker {
   Token complete_;
   std::map<StepId, int> times_applied_;
   std::map<StepId, int> times_run_;
-  std::map<StepId, Ms> stood_;  // when it was applied last, whoever did it
+  std::map<PlanStage, std::string> commands_;  // the last that succeeded: the hash of its plan
+  std::map<StepId, Ms> stood_;                 // when it was applied last, whoever did it
   std::map<std::string, Ms> listens_since_;
+  std::map<Token, Ms> grant_moved_;          // when its lease was stored last
   std::map<IncarnationId, Ms> lease_moved_;  // when its lease was stored last
   std::map<IncarnationId, Ms> graced_;       // when its lease was extended without a word from it
   std::map<IncarnationId, Ms> heard_;        // when a daemon heard of it last

@@ -71,6 +71,15 @@ void Daemon::start() {
   }
   running_ = true;
   started_at_ = world_.now();
+  waited_.reset();
+  told_of_all_.reset();
+  auto of_all = engine_->watch_all("", [this](const engine::Update& update) {
+    if (dying_) return;
+    checker_.shown(*update.state);
+    told_of_all_ = update.state->record.revision;
+  });
+  if (of_all) of_all_ = *std::move(of_all);
+  wait_for_more();
   pump();
 }
 
@@ -107,6 +116,7 @@ void Daemon::end(bool orderly) {
     stream->broken = true;
     if (world_.chance().chance(800)) world_.after(world_.latency(), stream->on_broken);
   }
+  of_all_.reset();
   engine_.reset();
   for (auto& [call, open] : std::exchange(open_, {})) {
     if (world_.chance().chance(800))
@@ -229,6 +239,25 @@ void Daemon::unwatch(const StreamPtr& stream) {
   pump();
 }
 
+void Daemon::wait_for_more() {
+  constexpr Duration kWait{20'000};
+  const Checker::Watched seen = waited_.value_or(Checker::Watched{});
+  waits_since_ = world_.now();
+  engine_->get_after(kTarget, seen.epoch, seen.revision, kWait,
+                     [this, life = life_](const Result<engine::TargetStatePtr>& state) {
+                       if (life != life_ || dying_) return;
+                       waits_since_.reset();
+                       if (state) {
+                         checker_.shown(**state);
+                         waited_ = Checker::Watched{(*state)->record.revision, (*state)->epoch};
+                       }
+                       world_.after(state ? 1 : 500, [this, life] {
+                         if (life == life_ && up()) wait_for_more();
+                       });
+                     });
+  pump();
+}
+
 void Daemon::check(Ms now) {
   constexpr Ms kSound = 4'000;
   if (now < kSound || !sound_since(now - kSound)) return;
@@ -237,6 +266,16 @@ void Daemon::check(Ms now) {
   }
   // 21: what was durable a poll ago is known here. (The poll, and what a turn may take.)
   const Revision known = checker_.revision_at(now - 2'700);
+  if (told_of_all_ && *told_of_all_ < known) {
+    return world_.broke("21: who watches all targets at " + name() + " knows revision " +
+                        std::to_string(told_of_all_->value) + ", but " + std::to_string(known.value) +
+                        " is durable for longer than a poll");
+  }
+  if (waited_ && waits_since_ && waited_->revision < known) {
+    return world_.broke("21: who waits at " + name() + " for more than revision " +
+                        std::to_string(waited_->revision.value) + " is not answered, but " +
+                        std::to_string(known.value) + " is durable for longer than a poll");
+  }
   for (const auto& [stream, subscription] : streams_) {
     if (stream->open_since > now - kSound) continue;
     const Revision told = stream->told ? stream->told->revision : Revision{};

@@ -51,6 +51,9 @@ class Daemon final : public Process, private engine::Clock {
   void watch(const StreamPtr& stream, const std::string& epoch, Revision after);
   void unwatch(const StreamPtr& stream);
 
+  // Somebody at the daemon itself waits for the target to move, again and again, and somebody watches all targets.
+  void wait_for_more();
+
   // 20: what has not been answered though nothing was wrong; 21: who was not told.
   void check(Ms now);
 
@@ -86,6 +89,10 @@ class Daemon final : public Process, private engine::Clock {
   std::uint64_t calls_ = 0;
   std::map<std::uint64_t, Open> open_;
   std::map<StreamPtr, engine::SubscriptionPtr, OlderStream> streams_;
+  std::optional<Checker::Watched> waited_;  // what it was answered last
+  std::optional<Ms> waits_since_;
+  engine::SubscriptionPtr of_all_;
+  std::optional<Revision> told_of_all_;
 };
 
 }  // namespace syzygy::sim

@@ -12,6 +12,9 @@ using migration::ClaimRow;
 
 Database::Database(World& world, Checker& checker) : world_(world), checker_(checker) {
   checker_.stands = [this](const Plan& plan, const RoundId& round) { return stands(plan, round); };
+  checker_.recorded = [this](const RoundId& round) {
+    return std::ranges::find(outcomes_, round, &migration::OutcomeRow::round) != outcomes_.end();
+  };
   checker_.child_runs = [this](const RoundId& round) { return child_runs(round); };
 }
 
