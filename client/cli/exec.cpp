@@ -106,6 +106,10 @@ class ExecRunner : public Runner {
     }
     Child child;
     SYZYGY_KILL_POINT("applier.before_step");
+    // This process may have stood still since it was told to run: nothing is started under a token that is lost.
+    if (const Session::MustStop why = session_->must_stop(); why != Session::MustStop::kNo) {
+      return left_cleanly(token, reason_of(why) + " before the command was started; nothing was run");
+    }
     if (const int code = child.start(s.child, environment); code != 0) {
       return failed("the command " + s.child.front() + (code == 127 ? " was not found" : " cannot be executed") +
                         "; nothing was run",
@@ -152,24 +156,33 @@ class ExecRunner : public Runner {
     return report;
   }
 
+  static std::string reason_of(Session::MustStop why) {
+    return why == Session::MustStop::kSevered     ? "severed"
+           : why == Session::MustStop::kRequested ? "stopped"
+                                                  : "the lease was lost";
+  }
+
+  // Nothing of it runs, and nothing of it can still happen.
+  RunLeft left_cleanly(Token token, std::string reason) {
+    if (target_ != nullptr) static_cast<void>(target_->mark_ended(token, session_->incarnation()));
+    RunLeft clean;
+    clean.signal = context_.stop.signal();
+    clean.reason = std::move(reason);
+    clean.finding.set_kind(v1::Finding::KIND_UNKNOWN);
+    clean.finding.set_sessions_gone(true);
+    return clean;
+  }
+
   // A stopped child is not an ended one: its server session may go on. It counts as ended once no session of its name
   // is left.
   RunEnd stopped(Child& child, const migration::RunInfo& info, Session::MustStop why) {
-    const std::string reason = why == Session::MustStop::kSevered     ? "severed"
-                               : why == Session::MustStop::kRequested ? "stopped"
-                                                                      : "the lease was lost";
+    const std::string reason = reason_of(why);
     context_.narrator.say(reason + ": stopping " + context_.settings.child.front());
     child.stop(kGrace);
     if (target_ != nullptr) {
       const auto left = target_->end_sessions_of(info, kSessionsMax);
       if (left && left->can_see && left->pids.empty()) {
-        static_cast<void>(target_->mark_ended(info.token, info.incarnation));
-        RunLeft clean;
-        clean.signal = context_.stop.signal();
-        clean.reason = reason + "; the command was stopped, and no session of it is left";
-        clean.finding.set_kind(v1::Finding::KIND_UNKNOWN);
-        clean.finding.set_sessions_gone(true);
-        return clean;
+        return left_cleanly(info.token, reason + "; the command was stopped, and no session of it is left");
       }
     }
     RunReported report;
