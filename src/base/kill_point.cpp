@@ -35,6 +35,10 @@ void kill_point(const char* name) {
       ::close(fd);
     }
   }
+  if (const char* with = std::getenv("SYZYGY_KILL_WITH"); with != nullptr && std::string_view(with) == "STOP") {
+    ::kill(::getpid(), SIGSTOP);
+    return;
+  }
   ::kill(::getpid(), SIGKILL);
   for (;;) ::pause();  // the signal is on its way; nothing more may happen here
 }

@@ -2,7 +2,8 @@
 // release.
 //
 // A test sets SYZYGY_KILL_AT=name (the first time the point is passed) or name:n (the n-th time). The point writes its
-// name to the file named by SYZYGY_KILL_LOG, if set, and then the process is gone. With SYZYGY_KILL_ONCE=file only the
+// name to the file named by SYZYGY_KILL_LOG, if set, and then the process is gone; with SYZYGY_KILL_WITH=STOP it stands
+// still there until it is told to go on (SIGCONT). With SYZYGY_KILL_ONCE=file only the
 // first of several processes that share the file dies: whoever creates it. Only builds with SYZYGY_KILL_POINTS know any
 // of it.
 #pragma once

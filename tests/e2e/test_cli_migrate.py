@@ -9,7 +9,7 @@ import unittest
 from typing import Any, List, Optional
 
 from .support.daemon import Daemon
-from .support.processes import ScratchDirectory, wait_until
+from .support.processes import BOUND, Process, ScratchDirectory, wait_until
 from .support.site import PARTIES, SLOW_ON_SQLITE, CliTest, Site, nobody, syzygy
 
 USERS = "CREATE TABLE users (id int);"
@@ -317,6 +317,21 @@ class Exec(CliTest):
         ends = self.exec("no-such-command-here")
         self.assertEqual([end.code for end in ends], [80, 80, 127], ends)
         self.assertIn("no-such-command-here was not found", ends[2].err)
+
+    def test_a_process_that_stood_still_starts_nothing_under_a_lease_that_is_over(self) -> None:
+        daemon = Daemon("--lease", "1s", "--lease-unfenced", "1s", "--lock-delay", "1s", "--kill-after", "500ms")
+        self.addCleanup(daemon.close)
+        site = Site(daemon)
+        self.addCleanup(site.close)
+        ran = site.path("ran")
+        stands_still = {**os.environ, "SYZYGY_KILL_AT": "applier.before_step", "SYZYGY_KILL_WITH": "STOP"}
+        command = ["exec", *site.common("eu-west", 1), "--plan-hash", "build-1", "--", "touch", ran]
+        run = Process([os.environ["SYZYGY"], *command], site.path("exec.log"), env=stands_still)
+        self.addCleanup(run.stop, signal.SIGKILL)
+        site.until("INDETERMINATE")
+        os.kill(run.popen.pid, signal.SIGCONT)
+        self.assertEqual(run.wait(BOUND), 84, run.output())
+        self.assertFalse(os.path.exists(ran), run.output())
 
 
 if __name__ == "__main__":
