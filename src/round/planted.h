@@ -97,6 +97,7 @@ namespace syzygy::round {
   X(old_executed, "REQUEST_OLD", "an older request is executed") \
   X(time_backwards, "time", "a clock that goes back takes the record along") \
   X(limits_ignored, "GATHERING_LIMIT", "gathering rounds without end") \
+  X(round_named_twice, "ROUND_ENDED_MEANWHILE", "a join that is executed again opens a second round of one name") \
   X(record_without_end, "RECORD_LIMIT", "a record grows until the store refuses it, and with it every report") \
   X(parties_without_end, "PARTIES_LIMIT", "parties without end") \
   X(requests_without_end, "REQUESTS_LIMIT", "remembered requests without end") \

@@ -205,7 +205,9 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
   const auto of_record = std::ranges::find(after.rounds, event.round, &round::Round::id);
   if (event.kind == EventKind::kRoundOpened) {
     const auto known = rounds_.find(event.round);
-    if (known != rounds_.end() && !known->second.lost) {
+    // Who comes late with the memory of a lost life brings back a round that has ended and retired meanwhile.
+    const bool comes_back = after.resync && lost_something();
+    if (known != rounds_.end() && !known->second.lost && !comes_back) {
       return broke("12: round " + event.round.value + " was opened twice");
     }
     if (of_record == after.rounds.end()) return broke("14: a round was opened that the record lacks");
