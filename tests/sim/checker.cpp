@@ -115,7 +115,7 @@ void Checker::committed(const Change& change, const std::string& by, const Truth
     }
     check_event(event, before, record_);
     check_over(event, before, record_);
-    events_.emplace(std::pair(record_.epoch, event.revision), event);
+    events_.emplace(event.revision, event);
     round::fold(view_, event);
   }
   if (!events.empty() && view_ != round::project(record_)) {
@@ -644,10 +644,10 @@ void Checker::watched(std::optional<Watched>& last, const engine::Update& update
   last = Watched{now, update.state->epoch};
 }
 
-// What a watch is told of a revision is what the history says of it.
+// What a watch is told of a revision is what the history says of it, in this life of the store or in an earlier one.
 void Checker::check_told(const engine::Update& update) {
   for (const round::Event& event : *update.events) {
-    const auto [first, last] = events_.equal_range({update.state->epoch, event.revision});
+    const auto [first, last] = events_.equal_range(event.revision);
     if (std::none_of(first, last, [&](const auto& known) { return known.second == event; })) {
       return broke("14: a watch was told of revision " + number(event.revision) + " what no history says");
     }

@@ -129,7 +129,7 @@ class Checker {
   std::multimap<std::pair<std::string, Revision>, std::vector<std::pair<RoundId, round::State>>> states_;
   std::set<RoundId> unseen_;                              // of which somebody said that he cannot look at the target
   std::set<std::pair<IncarnationId, Token>> said_ended_;  // its run under that token: by itself
-  std::multimap<std::pair<std::string, Revision>, round::Event> events_;  // likewise
+  std::multimap<Revision, round::Event> events_;          // of all lives of the store
   std::vector<std::pair<Ms, Revision>> revisions_;
   std::map<RoundId, round::State> told_;
   std::map<std::pair<IncarnationId, std::uint64_t>, round::Verdict> verdicts_;
