@@ -9,7 +9,7 @@ import unittest
 from typing import Any, List, Optional
 
 from .support.daemon import Daemon
-from .support.processes import BOUND, Process, ScratchDirectory, wait_until
+from .support.processes import BOUND, SLOWNESS, Process, ScratchDirectory, wait_until
 from .support.site import PARTIES, SLOW_ON_SQLITE, CliTest, Site, nobody, syzygy
 
 USERS = "CREATE TABLE users (id int);"
@@ -319,7 +319,8 @@ class Exec(CliTest):
         self.assertIn("no-such-command-here was not found", ends[2].err)
 
     def test_a_process_that_stood_still_starts_nothing_under_a_lease_that_is_over(self) -> None:
-        daemon = Daemon("--lease", "1s", "--lease-unfenced", "1s", "--lock-delay", "1s", "--kill-after", "500ms")
+        lease = f"{SLOWNESS}s"
+        daemon = Daemon("--lease", lease, "--lease-unfenced", lease, "--lock-delay", lease, "--kill-after", "500ms", "--decline", f"{10 * SLOWNESS}s")
         self.addCleanup(daemon.close)
         site = Site(daemon)
         self.addCleanup(site.close)
