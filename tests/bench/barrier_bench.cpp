@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "syzygy/v1/syzygy.grpc.pb.h"
+#include "tests/bench/channel.h"
 #include "tests/bench/etcd.grpc.pb.h"
 #include "tests/bench/processes.h"
 
@@ -92,12 +93,7 @@ class FloorParty final : public Party {
 };
 
 std::shared_ptr<grpc::Channel> connected(const std::string& address) {
-  // As the client library connects (client/cpp/link.cpp), whoever it is that is measured: no pings that measure the
-  // line.
-  grpc::ChannelArguments arguments;
-  arguments.SetInt("grpc.http2.bdp_probe", 0);
-  arguments.SetInt("grpc.http2.lookahead_bytes", 1 << 20);
-  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), as_the_client_library());
   if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(30))) {
     give_up("cannot connect to {}", address);
   }

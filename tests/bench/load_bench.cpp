@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "syzygy/v1/syzygy.grpc.pb.h"
+#include "tests/bench/channel.h"
 #include "tests/bench/processes.h"
 
 namespace syzygy::bench {
@@ -50,11 +51,8 @@ v1::JoinRequest join_request(const std::string& target, const std::string& party
 }
 
 std::shared_ptr<grpc::Channel> connection_of_its_own(const std::string& address) {
-  grpc::ChannelArguments arguments;
+  grpc::ChannelArguments arguments = as_the_client_library();
   arguments.SetInt("grpc.use_local_subchannel_pool", 1);
-  // As the client library connects (client/cpp/link.cpp): these stand for parties that run it.
-  arguments.SetInt("grpc.http2.bdp_probe", 0);
-  arguments.SetInt("grpc.http2.lookahead_bytes", 1 << 20);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 

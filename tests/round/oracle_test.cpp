@@ -8,18 +8,17 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "base/sanitized.h"
 #include "round/transitions.h"
 
 namespace syzygy::round {
 namespace {
 
 // Sanitizers and -O0 cost five times as much: they tell fewer stories.
-#if defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__)
-constexpr bool kSlow = true;
-#elif defined(__has_feature)
-constexpr bool kSlow = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#ifdef __OPTIMIZE__
+constexpr bool kSlow = kSanitized;
 #else
-constexpr bool kSlow = false;
+constexpr bool kSlow = true;
 #endif
 constexpr std::uint64_t kStories = kSlow ? 500 : 2'500;
 

@@ -11,8 +11,6 @@
 namespace syzygy::sim {
 namespace {
 
-const std::string kTargetName = "orders";
-
 std::vector<std::pair<RoundId, round::State>> states_of(const round::Record& record) {
   std::vector<std::pair<RoundId, round::State>> states;
   states.reserve(record.rounds.size());
@@ -134,7 +132,7 @@ void Checker::committed(const Change& change, const std::string& by, const Truth
 // What is durable now is what was durable then. What is known of the lost life stays: nobody may apply anything twice,
 // or tell it otherwise, save where PROTOCOL.md says that nobody can find it out.
 void Checker::gone_back() {
-  const Truth::Entry* entry = truth_.find("t/" + kTargetName);
+  const Truth::Entry* entry = truth_.find("t/" + kTarget.value);
   record_ = round::Record{};
   if (entry != nullptr) {
     auto decoded = round::decode(entry->bytes);
@@ -228,7 +226,7 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
     const auto last = commands_.find(life.plan.stage);
     if (life.plan.opaque && last != commands_.end() && last->second == life.hash) {
       broke("10: round " + event.round.value +
-            " gathers for the command that has succeeded last, and nobody asked for " + "it again");
+            " gathers for the command that has succeeded last, and nobody asked for it again");
     }
     return;
   }
@@ -278,8 +276,8 @@ void Checker::check_event(const round::Event& event, const round::Record&, const
   if (event.to == round::State::kIndeterminate && of_record != after.rounds.end() && of_record->last_run &&
       of_record->last_run->fenced && !of_record->sever && !lost_something() && !unseen_.contains(event.round) &&
       std::ranges::all_of(life.plan.steps, &Step::atomic)) {
-    return broke("19: round " + event.round.value + " is INDETERMINATE, though its run was fenced and each of its " +
-                 "steps is a transaction");
+    return broke("19: round " + event.round.value +
+                 " is INDETERMINATE, though its run was fenced and each of its steps is a transaction");
   }
   if (event.actor.empty() && (event.to == round::State::kSucceeded || event.to == round::State::kFailed) &&
       !lost_something() && child_runs && child_runs(event.round)) {

@@ -23,6 +23,8 @@
 
 namespace syzygy::sim {
 
+inline const TargetName kTarget{"orders"};
+
 class Checker {
  public:
   Checker(World& world, Truth& truth);

@@ -14,8 +14,6 @@
 
 namespace syzygy::sim {
 
-inline const TargetName kTarget{"orders"};
-
 // One watch, as both ends know it. Its messages come in order or not at all.
 struct Stream {
   std::uint64_t number = 0;  // of this world: what a daemon does with its streams hangs on no address
