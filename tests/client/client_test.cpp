@@ -93,7 +93,7 @@ TEST(Calls, DetailsThatAreNonsenseDoNoHarm) {
   detail->set_type_url("type.googleapis.com/google.rpc.RetryInfo");
   detail->set_value(retry.SerializeAsString());
   for (const std::string& details : {rich.SerializeAsString(), std::string("\x0a\xff\xff\xff\xff"), std::string()}) {
-    daemon.on_renew = [&](auto&, auto&, auto&) {
+    daemon.on_renew = [details](auto&, auto&, auto&) {
       return grpc::Status(grpc::StatusCode::NOT_FOUND, "line\nbreak", details);
     };
     const auto client = Client::open(quick({daemon.endpoint()})).value();
@@ -132,7 +132,7 @@ TEST(Calls, TheBoundHoldsAfterContactWasLost) {
 
 TEST(Calls, OneThatIsNotAnsweredIsAskedAgain) {
   ScriptedDaemon daemon;
-  std::atomic<int> asked{0};
+  auto& asked = daemon.keep<std::atomic<int>>(0);
   daemon.on_renew = [&](auto& context, auto&, auto&) {
     return ++asked == 1 ? daemon.never(context) : grpc::Status::OK;
   };

@@ -1,6 +1,6 @@
 // scripted_daemon.h - a daemon that does what a test says: a real gRPC server on a free port of the loopback interface,
 // with a target that the test moves by hand. It can go away and come back on the same port, and keeps what it was
-// asked.
+// asked. A call may still be in a script when the test's own variables are gone: what scripts share, keep() holds.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -138,6 +138,15 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     std::unique_lock lock(mutex_);
     while (!context.IsCancelled() && !stopping_) moved_.wait_for(lock, std::chrono::milliseconds(5));
     return {grpc::StatusCode::CANCELLED, "too late"};
+  }
+
+  // Lives until no call is under way any more; a variable of the test does not.
+  template <class T, class... Args>
+  T& keep(Args&&... args) {
+    auto kept = std::make_shared<T>(std::forward<Args>(args)...);
+    const std::lock_guard lock(mutex_);
+    kept_.push_back(kept);
+    return *kept;
   }
 
   // What was asked; to be read within eventually(), or when nothing is under way.
@@ -328,6 +337,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   int repeats_ = 0;
   bool stopping_ = false;
   int port_ = 0;
+  std::vector<std::shared_ptr<void>> kept_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -112,10 +112,10 @@ class SessionTest : public ::testing::Test {
     return result;
   }
 
-  ScriptedDaemon daemon;
   std::optional<v1::Plan> plan = plan_of({"0004", "0005"});
   std::vector<ReadCause> causes;
   std::vector<Happening> passed;
+  ScriptedDaemon daemon;
 };
 
 TEST_F(SessionTest, TheWholeWay) {
@@ -205,7 +205,7 @@ TEST_F(SessionTest, ItsOwnDeadlineComesBeforeTheConnectTimeout) {
 }
 
 TEST_F(SessionTest, ASlowAnswerIsAskedForAgainUnderTheSameRequestId) {
-  std::atomic<int> asked{0};
+  auto& asked = daemon.keep<std::atomic<int>>(0);
   daemon.on_join = [&](auto& context, auto& request, auto& response) {
     if (++asked == 1) return daemon.never(context);
     response.set_verdict(v1::VERDICT_WAIT);
@@ -385,8 +385,8 @@ TEST_F(SessionTest, TheLeaseCountsFromBeforeTheRenewalWasSent) {
   constexpr milliseconds kDelay{150};
   Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
-  std::mutex mutex;
-  BootTime reached_daemon{};
+  auto& mutex = daemon.keep<std::mutex>();
+  auto& reached_daemon = daemon.keep<BootTime>();
   daemon.on_renew = [&](auto&, auto&, auto& response) {
     const BootTime now = BootClock::now();
     std::unique_lock lock(mutex);
@@ -760,7 +760,7 @@ TEST_F(SessionTest, NothingPendingNeedsNoDaemon) {
 
 TEST_F(SessionTest, OneWhoCameToLookSettlesAndThenHasNothingPending) {
   plan.reset();
-  std::atomic<int> asked{0};
+  auto& asked = daemon.keep<std::atomic<int>>(0);
   daemon.on_join = [&](auto&, auto&, auto& response) {
     if (++asked == 1) {
       daemon.move([](auto& t) {
@@ -801,7 +801,7 @@ TEST_F(SessionTest, OneWhoCameToLookSettlesAndThenHasNothingPending) {
 TEST_F(SessionTest, ADaemonThatForgotItIsJoinedAgain) {
   Session session(client_of(quick_client({daemon.endpoint()})), options());
   await<Changed>(session);
-  std::atomic<bool> forgot{true};
+  auto& forgot = daemon.keep<std::atomic<bool>>(true);
   daemon.on_renew = [&](auto&, auto&, auto& response) {
     if (forgot) return rich_error(grpc::StatusCode::NOT_FOUND, "MEMBER_UNKNOWN", "join again");
     response.mutable_lease_left()->set_seconds(10);
@@ -827,7 +827,7 @@ TEST_F(SessionTest, ARefusalIsToldAsItIs) {
 }
 
 TEST_F(SessionTest, AStoreInTroubleIsWaitedFor) {
-  std::atomic<int> asked{0};
+  auto& asked = daemon.keep<std::atomic<int>>(0);
   daemon.on_join = [&](auto&, auto& request, auto& response) {
     if (++asked < 3) {
       return rich_error(grpc::StatusCode::UNAVAILABLE, "STORE_UNAVAILABLE", "the store is away", milliseconds(10));
@@ -877,13 +877,13 @@ TEST_F(SessionTest, AWatchThatHangsIsMadeUpForByRenewals) {
 TEST_F(SessionTest, WhateverTheDaemonDoesItEndsInTime) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937 random(seed);
-  std::mutex mutex;
-  const auto one_of = [&](int n) {
+  auto& random = daemon.keep<std::mt19937>(seed);
+  auto& mutex = daemon.keep<std::mutex>();
+  const auto one_of = [&random, &mutex](int n) {
     const std::lock_guard lock(mutex);
     return std::uniform_int_distribution<int>(0, n - 1)(random);
   };
-  const auto mishap = [&](grpc::ServerContext& context) -> std::optional<grpc::Status> {
+  const auto mishap = [this, one_of](grpc::ServerContext& context) -> std::optional<grpc::Status> {
     switch (one_of(8)) {
       case 0:
         return daemon.never(context);
@@ -900,7 +900,7 @@ TEST_F(SessionTest, WhateverTheDaemonDoesItEndsInTime) {
     }
   };
   const auto any_state = [&] { return static_cast<v1::RoundState>(one_of(8) == 0 ? one_of(12) : one_of(5)); };
-  daemon.on_join = [&](auto& context, auto& request, auto& response) {
+  daemon.on_join = [this, one_of, mishap](auto& context, auto& request, auto& response) {
     if (const auto broken = mishap(context); broken && broken->error_code() != grpc::StatusCode::NOT_FOUND)
       return *broken;
     daemon.move([&](auto& t) { daemon.enrol(request, "r" + std::to_string(one_of(3)), t); });
@@ -909,15 +909,15 @@ TEST_F(SessionTest, WhateverTheDaemonDoesItEndsInTime) {
     response.set_round_id("r" + std::to_string(one_of(3)));
     return grpc::Status::OK;
   };
-  daemon.on_renew = [&](auto& context, auto&, auto& response) {
+  daemon.on_renew = [one_of, mishap](auto& context, auto&, auto& response) {
     if (const auto broken = mishap(context)) return *broken;
     response.mutable_lease_left()->set_nanos(one_of(1'000) * 1'000'000);
     response.mutable_renew_after()->set_nanos(one_of(50) * 1'000'000);
     response.set_revision(static_cast<std::uint64_t>(one_of(1'000'000)));
     return grpc::Status::OK;
   };
-  daemon.on_watch = [&](auto& context, auto&, auto&) { return mishap(context).value_or(grpc::Status::OK); };
-  daemon.on_leave = [&](auto& context, auto&, auto&) { return mishap(context).value_or(grpc::Status::OK); };
+  daemon.on_watch = [mishap](auto& context, auto&, auto&) { return mishap(context).value_or(grpc::Status::OK); };
+  daemon.on_leave = [mishap](auto& context, auto&, auto&) { return mishap(context).value_or(grpc::Status::OK); };
 
   std::atomic<bool> over{false};
   std::thread chaos([&] {
