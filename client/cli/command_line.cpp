@@ -508,7 +508,7 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
     add_output(*rebind_flags, s);
   }
   {
-    CLI::App* history = app.add_subcommand("history", "What was applied, by whom, when; adopt and accept");
+    CLI::App* history = app.add_subcommand("history", "What was applied, by whom, when; adopt, accept and repair");
     auto& flags = commands.emplace("history", Flags(history)).first->second;
     add_target(flags, s);
     add_database(flags, s);
@@ -530,6 +530,14 @@ std::variant<Settings, Ends> parse_command_line(int argc, const char* const* arg
     add_directory(*accept_flags, s);
     add_actor(*accept_flags, s);
     add_output(*accept_flags, s);
+    auto [repair, repair_flags] =
+        command(*history, "repair",
+                "A migration outside a transaction was cut off; I looked, and it may run again (with a daemon: syzygy "
+                "resolve)",
+                "history repair");
+    repair->add_option("migration", s.step, "The migration, e.g. 0003")->required();
+    add_database(*repair_flags, s);
+    add_actor(*repair_flags, s);
   }
   {
     CLI::App* guard =

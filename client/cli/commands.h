@@ -23,7 +23,7 @@ int run_break_glass(const Context& context);  // break_glass.cpp: migrate --brea
 int run_exec(const Context& context);         // exec.cpp
 int run_status(const Context& context);       // status.cpp
 int run_target(const Context& context);       // target_command.cpp: target set, excuse, rebind
-int run_history(const Context& context);      // history.cpp: history, adopt, accept
+int run_history(const Context& context);      // history.cpp: history, adopt, accept, repair
 int run_guard(const Context& context);        // guard.cpp: guard, guard install, guard remove
 int run_sever(const Context& context);        // operator.cpp
 int run_leave(const Context& context);        // operator.cpp

@@ -110,6 +110,7 @@ v1::Finding finding_of(const migration::Comparison& comparison, const RoundId& r
     void operator()(const migration::BegunUnfinished& begun) const {
       finding.set_kind(v1::Finding::KIND_BEGUN);
       finding.set_step_id(begun.step.value);
+      finding.set_begun_by(begun.by.value);
     }
     void operator()(const migration::CannotJudge&) const { finding.set_kind(v1::Finding::KIND_UNKNOWN); }
     void operator()(const migration::OtherLeft&) const { finding.set_kind(v1::Finding::KIND_OTHER); }

@@ -1,4 +1,4 @@
-// syzygy history: what stands in the target, or what the daemon saw; adopt and accept.
+// syzygy history: what stands in the target, or what the daemon saw; adopt, accept and repair.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -132,11 +132,24 @@ int accept(const Context& context) {
   return fail(context, kExitPlan, "the directory " + s.dir + " has no migration " + s.step);
 }
 
+int repair(const Context& context) {
+  const Settings& s = context.settings;
+  if (const int code = require(context, s.database, "--database", "postgresql://orders@db/orders")) return code;
+  if (const int code = require(context, s.reason, "--reason", "looked: the index is INVALID, dropped it")) return code;
+  auto target = migration::open_target(s.database, target_options(context));
+  if (!target) return fail(context, kExitDatabase, target.error().message);
+  const auto mark = (*target)->repair(StepId{s.step}, actor_of(s), s.reason);
+  if (!mark) return fail(context, plan_exit_code(mark.error()), mark.error().message);
+  fmt::print("repaired {}, which round {} began: it may run again\n", mark->id.value, mark->round.value);
+  return kExitOk;
+}
+
 }  // namespace
 
 int run_history(const Context& context) {
   if (context.settings.subcommand == "adopt") return adopt(context);
   if (context.settings.subcommand == "accept") return accept(context);
+  if (context.settings.subcommand == "repair") return repair(context);
   if (!context.settings.database.empty()) return of_database(context);
   if (context.settings.target.empty()) {
     return fail(

@@ -80,6 +80,29 @@ Result<void> claim_and_read(const Context& context, migration::Target& target, c
   return {};
 }
 
+// The operator has looked: what the round left half-way may run again, and so may what a round left half-way that the
+// store has lost. REQUIRES: claimed and attested.
+Result<void> settle_begun(const Context& context, migration::Target& target, const v1::Round& round,
+                          const v1::ResolveRequest& finish) {
+  migration::RunInfo run;
+  run.round = RoundId{round.id()};
+  run.token = Token{finish.token()};
+  run.incarnation = IncarnationId{finish.request().incarnation()};
+  run.who = finish.actor();
+  std::vector<StepId> steps;
+  for (const auto& step : round.plan().steps()) steps.emplace_back(step.id());
+  const auto settled = target.settle_begun(run, steps, finish.reason());
+  if (!settled) return std::unexpected(settled.error());
+  for (const migration::BegunStep& mark : *settled) {
+    const std::string& id = mark.id.value;
+    context.narrator.say("step " + id +
+                         " is not in the history, and will be done again; if it is done: syzygy history "
+                         "adopt --at " +
+                         id);
+  }
+  return {};
+}
+
 }  // namespace
 
 int run_sever(const Context& context) {
@@ -181,8 +204,15 @@ int run_resolve(const Context& context) {
                 "the target does not say how the round ended; look at the database, make sure that processes and "
                 "sessions of the lost run are gone, then pass --as succeeded or --as failed, and --attest-stopped");
   }
+  if (target != nullptr && !finish.has_found()) {
+    if (auto settled = settle_begun(context, *target, *round, finish); !settled) return refused(settled.error());
+  }
   const auto answer = client->resolve(finish, bound(context));
   if (!answer) return fail(context, answer.error());
+  if (finish.verdict() == v1::ROUND_STATE_FAILED && !finish.has_found()) {
+    context.narrator.say(
+        "each party of the round is told once that it failed; its run after that applies what is pending");
+  }
   show(context, answer->target());
   return kExitOk;
 }

@@ -108,7 +108,7 @@ struct Settings {
   std::string excuse_party;
   Duration excuse_for{0};
   bool excuse_end = false;
-  std::string step;  // history accept
+  std::string step;  // history accept, repair
   std::string at;    // history adopt --at
   std::string verdict;
   std::uint64_t revision = 0;

@@ -84,6 +84,17 @@ Reply conclude(Draft& draft, Round& round, State to, Outcome outcome) {
   return answer(Verdict::kStop, round);
 }
 
+Reply indeterminate(Draft& draft, Round& round, const Grant& grant, const Finding& finding, const std::string& why) {
+  return conclude(draft, round, State::kIndeterminate,
+                  found_under(grant, why + "; look at the database, then: syzygy resolve", finding));
+}
+
+std::string begun_and_not_finished(const Round& round, const Finding& finding) {
+  const bool another = !finding.begun_by.empty() && finding.begun_by != round.id;
+  return "step " + finding.step.value + " runs outside a transaction; it was begun" +
+         (another ? " by round " + finding.begun_by.value : "") + " and not finished";
+}
+
 // The first claim of a round: nothing of it has ever run.
 Reply judge_first(Draft& draft, Round& round, const Confirm& confirm) {
   const Finding& finding = confirm.finding;
@@ -100,6 +111,10 @@ Reply judge_first(Draft& draft, Round& round, const Confirm& confirm) {
   }
   if (PLANTED(anything_succeeds)) {
     return conclude(draft, round, State::kSucceeded, found_under(grant, "something else was pending", finding));
+  }
+  // A round that this record knows nothing of any more died in the middle of that step.
+  if (finding.kind == Kind::kBegun && !PLANTED(lost_rounds_step_run_again)) {
+    return indeterminate(draft, round, grant, finding, begun_and_not_finished(round, finding));
   }
   draft.end(round, State::kSuperseded, "something else is pending in the target than this plan; compute it again");
   return answer(Verdict::kStop, round);
@@ -128,11 +143,6 @@ Reply resume(Draft& draft, Round& round, const Confirm& confirm, std::size_t fro
                               confirm.finding));
 }
 
-Reply indeterminate(Draft& draft, Round& round, const Grant& grant, const Finding& finding, const std::string& why) {
-  return conclude(draft, round, State::kIndeterminate,
-                  found_under(grant, why + "; look at the database, then: syzygy resolve", finding));
-}
-
 // "Applier lost": a run reached APPLYING before this claim.
 Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
   const Finding& finding = confirm.finding;
@@ -147,8 +157,7 @@ Reply judge(Draft& draft, Round& round, const Confirm& confirm) {
   // again.
   if (finding.kind == Kind::kBegun && !(round.sever && PLANTED(sever_beats_begun))) {
     if (PLANTED(begun_step_resumed)) return resume(draft, round, confirm, 0);
-    return indeterminate(draft, round, grant, finding,
-                         "step " + finding.step.value + " runs outside a transaction; it was begun and not finished");
+    return indeterminate(draft, round, grant, finding, begun_and_not_finished(round, finding));
   }
   if (round.sever) {
     if (!over)

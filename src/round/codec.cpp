@@ -6,7 +6,7 @@ namespace syzygy::round {
 namespace {
 
 constexpr std::uint64_t kEventVersion = 2;    // 2: of resynchronisation
-constexpr std::uint64_t kCommandVersion = 2;  // 2: memories
+constexpr std::uint64_t kCommandVersion = 3;  // 2: memories; 3: who began a step
 
 std::unexpected<Error> corrupt(std::string_view what) {
   return failure(

@@ -91,10 +91,11 @@ struct Finding {
   enum class Kind : std::uint8_t { kWhole, kNothing, kSuffix, kOutcome, kBegun, kOther, kUnknown };
   Kind kind = Kind::kUnknown;
   std::size_t from_step = 0;
-  StepId step;
+  StepId step;  // kBegun
   std::optional<TargetOutcome> outcome;
   std::vector<StepId> committed;
   bool sessions_gone = false;
+  RoundId begun_by = {};  // kBegun: whose mark it is; this round's, or one's that the store has lost
 
   friend bool operator==(const Finding&, const Finding&) = default;
 };

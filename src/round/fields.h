@@ -126,7 +126,7 @@ void fields(Io& io, Snapshot& v) {
 }
 template <class Io>
 void fields(Io& io, Finding& v) {
-  io(v.kind, v.from_step, v.step, v.outcome, v.committed, v.sessions_gone);
+  io(v.kind, v.from_step, v.step, v.outcome, v.committed, v.sessions_gone, v.begun_by);
 }
 template <class Io>
 void fields(Io& io, RememberedRound& v) {

@@ -87,6 +87,7 @@ namespace syzygy::round {
   X(late_report_counts, "16", "the old applier is believed after a higher token") \
   X(partial_plan_applied, "10", "the first claim applies what is left") \
   X(begun_step_resumed, "applier lost", "a begun step is run again") \
+  X(lost_rounds_step_run_again, "10", "a step that a lost round had begun holds nobody up") \
   X(outcome_ignored, "9", "the outcome in the target is not looked at") \
   X(fenced_out_fails, "fencing", "being fenced out is a failure") \
   X(final_round_changes, "6", "a decline touches finished rounds") \

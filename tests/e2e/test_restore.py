@@ -5,6 +5,7 @@ nobody can know it.
 """
 
 import os
+import signal
 import unittest
 from typing import List, Tuple
 
@@ -145,6 +146,55 @@ class EmbeddedStore(Case):
         daemon.put_back(copy)
         site.until("INDETERMINATE")
         self.assertIn("syzygy resolve", site.status())
+
+    def cut_off(self) -> Tuple[Site, Tuple[str, ...]]:
+        """A step outside a transaction whose applier died in the middle, below a store that is lost; and an operator's flags."""
+        site = self.site(self.daemon())
+        index = "-- syzygy:no-transaction\nINSERT INTO ledger VALUES ('2');\nCREATE INDEX CONCURRENTLY by_step ON ledger (step);"
+        site.write(m0002_held=STAGE + index)
+        died = syzygy(*site.migrate("eu-west", quorum=1), env={"SYZYGY_KILL_AT": "target_outside_statements_done"})
+        self.assertEqual(died.code, -signal.SIGKILL, died.err)
+        site.daemon = self.daemon()
+        return site, ("--database", site.database, "--reason", "dropped it")
+
+    def clean_up(self, site: Site) -> None:
+        self.target(site, "DROP INDEX by_step; DELETE FROM ledger WHERE step = '2'")
+
+    def test_a_step_outside_a_transaction_whose_round_is_lost(self) -> None:
+        """It is not run again before somebody has looked."""
+        site, looked = self.cut_off()
+        self.start(site, *PARTIES)
+        self.assertEqual(self.codes(site), [84] * len(PARTIES), site.said())
+        self.assertIn("step 0002 runs outside a transaction; it was begun by round", site.status())
+        self.assertEqual(self.ledger(site), ["1", "2"])
+        self.clean_up(site)
+        resolved = syzygy("resolve", "--target", site.target, *looked, "--as", "failed", "--attest-stopped", "--daemon", site.daemon.grpc)
+        self.assertEqual(resolved.code, 0, resolved.err)
+        self.assertIn("step 0002 is not in the history, and will be done again", resolved.err)
+        self.assertIn("told once that it failed", resolved.err)
+        self.assertEqual(syzygy(*site.migrate("eu-west")).code, 80, "it is told")
+        again = syzygy(*site.migrate("eu-west", quorum=1))
+        self.assertEqual(again.code, 0, again.err)
+        self.assertEqual(self.ledger(site), ["1", "2", "3"])
+
+    def test_a_step_outside_a_transaction_is_repaired_without_a_daemon(self) -> None:
+        site, looked = self.cut_off()
+        alone = site.migrate("eu-west", "--break-glass", "--reason", "no time")
+        refused = syzygy(*alone)
+        self.assertEqual(refused.code, 80, refused.err)
+        self.assertIn("syzygy history repair 0002", refused.err)
+        self.assertEqual(self.ledger(site), ["1", "2"])
+        self.clean_up(site)
+        repaired = syzygy("history", "repair", "0002", *looked)
+        self.assertEqual(repaired.code, 0, repaired.err)
+        self.assertIn("repaired 0002, which round", repaired.out)
+        nothing = syzygy("history", "repair", "0002", *looked)
+        self.assertEqual(nothing.code, 65, nothing.err)
+        self.assertIn("there is nothing to repair", nothing.err)
+        again = syzygy(*alone)
+        self.assertEqual(again.code, 0, again.err)
+        self.assertEqual(self.ledger(site), ["1", "2", "3"])
+        self.assertIn("settle 0002", syzygy("history", "--database", site.database).out)
 
     def test_an_empty_store_says_until_when_it_waits(self) -> None:
         daemon = self.daemon()

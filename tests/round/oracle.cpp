@@ -786,6 +786,8 @@ Reply Oracle::run(const Confirm& confirm) {
   if (found.kind == Finding::Kind::kUnknown && game->plan.opaque) return start(*game, confirm, 0);
   if (found.kind == Finding::Kind::kNothing) {
     tell(*game, State::kSucceeded, right.token, false);
+  } else if (found.kind == Finding::Kind::kBegun) {
+    tell(*game, State::kIndeterminate, right.token, false);
   } else {
     finish(*game, State::kSuperseded);
   }

@@ -403,8 +403,10 @@ class Story {
       finding.outcome =
           TargetOutcome{id, r != nullptr && r->last_run ? r->last_run->token : Token{1}, State::kSucceeded};
     } else if (text.starts_with("begun:")) {
+      const auto parts = split(text.substr(6), '@');  // begun:STEP or begun:STEP@ROUND
       finding.kind = Finding::Kind::kBegun;
-      finding.step = StepId{text.substr(6)};
+      finding.step = StepId{parts.at(0)};
+      if (parts.size() > 1) finding.begun_by = RoundId{parts[1]};
     } else if (text == "other") {
       finding.kind = Finding::Kind::kOther;
     }

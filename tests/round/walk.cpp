@@ -389,9 +389,10 @@ class Walk {
     using Kind = Finding::Kind;
     if (all == round.plan.steps.size()) {
       found.kind = Kind::kNothing;
-    } else if (world.begun.second == round.id) {
+    } else if (std::ranges::find(round.plan.steps, StepId{world.begun.first}, &Step::id) != round.plan.steps.end()) {
       found.kind = Kind::kBegun;
       found.step = StepId{world.begun.first};
+      found.begun_by = world.begun.second;
     } else if (all == 0) {
       found.kind = Kind::kWhole;
     } else if (prefix == all) {
@@ -707,7 +708,8 @@ class Walk {
       World next = world;
       if (bounds_.fenced && world.committed.contains(step)) {
         report(world, i, RunResult::kChanged, name + " reports a change");
-      } else if (!bounds_.atomic && world.begun.first != step) {
+      } else if (!bounds_.atomic && world.begun != std::pair(step, process.running)) {
+        if (world.begun.first == step) fail("10: the statement of step " + step + " runs twice", name + " begins it");
         next.begun = {step, process.running};
         add(std::move(next), at_, name + " begins step " + step);
       } else {

@@ -371,6 +371,7 @@ round::Finding Client::finding(const Plan& plan, const RoundId& id, const migrat
   } else if (const auto* begun = std::get_if<migration::BegunUnfinished>(&comparison)) {
     found.kind = Kind::kBegun;
     found.step = begun->step;
+    found.begun_by = begun->by;
   } else if (std::holds_alternative<migration::CannotJudge>(comparison)) {
     found.kind = Kind::kUnknown;
   } else {
@@ -1132,7 +1133,10 @@ Task<> Operator::resolve(RoundId id) {
     if (claimed) {
       // Who attests that it has stopped has looked.
       stop_appliers_(id);
-      database.stop_everything_of(id);
+      const auto& rounds = around_.checker.record().rounds;
+      const auto r = std::ranges::find(rounds, id, &round::Round::id);
+      database.stop_everything();
+      database.put_in_order(id, r == rounds.end() ? Plan{} : r->plan);
       (void)database.complete(as);
       const auto snapshot = database.snapshot(id);
       round::ResolveFinish finish;
@@ -1144,8 +1148,6 @@ Task<> Operator::resolve(RoundId id) {
       if (snapshot.outcome) {
         finish.found = round::TargetOutcome{id, snapshot.outcome->token, round::State::kSucceeded};
       }
-      const auto& rounds = around_.checker.record().rounds;
-      const auto r = std::ranges::find(rounds, id, &round::Round::id);
       const bool stands = r != rounds.end() && database.stands(r->plan, id);
       finish.verdict = stands ? round::State::kSucceeded : round::State::kFailed;
       finish.actor = "ops";

@@ -266,13 +266,16 @@ void Database::revert_by_hand(const Step& step) {
   if (world_.traced()) world_.tell("   # in the target: step " + step.id.value + " is taken back by hand");
 }
 
-void Database::stop_everything_of(const RoundId& round) {
+void Database::stop_everything() {
   for (const SessionPtr& session : std::vector<SessionPtr>(sessions_)) {
     session->busy_until = 0;
     end(session);
   }
+}
+
+void Database::put_in_order(const RoundId& round, const Plan& plan) {
   std::erase_if(begun_, [&](const BegunStep& one) {
-    if (one.round != round) return false;
+    if (one.round != round && std::ranges::find(plan.steps, one.id, &Step::id) == plan.steps.end()) return false;
     checker_.undone(one.id);
     return true;
   });

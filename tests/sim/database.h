@@ -84,8 +84,10 @@ class Database {
   // nullopt: the old session still holds something.
   std::optional<Settled> settle(const Run& run, const Step& step);
 
-  // An operator makes sure that nothing of it runs any more, and puts half-done steps in order.
-  void stop_everything_of(const RoundId& round);
+  // An operator makes sure that nothing runs any more, and takes back what half-done steps of that round or that plan
+  // left: they may run again.
+  void stop_everything();
+  void put_in_order(const RoundId& round, const Plan& plan);
   // Another tool applies a step, and writes it into the history that it shares. It waits for whoever runs one.
   void apply_by_hand(const Step& step);
   [[nodiscard]] bool may_revert(const Step& step) const;

@@ -160,7 +160,7 @@ TEST(Request, ConfirmNeedsItsFinding) {
   const auto whole = to_command(parse<v1::ConfirmRequest>(
       id +
       "claim: CLAIM_COMPLETE fenced: true finding { kind: KIND_SUFFIX from_step: 2 committed: 'a' committed: 'b' "
-      "sessions_gone: true }"));
+      "sessions_gone: true begun_by: 'r0' }"));
   ASSERT_TRUE(whole);
   const auto& confirm = std::get<round::Confirm>(whole->command);
   EXPECT_EQ(confirm.round, RoundId("r"));
@@ -169,6 +169,7 @@ TEST(Request, ConfirmNeedsItsFinding) {
   EXPECT_TRUE(confirm.fenced && confirm.finding.sessions_gone);
   EXPECT_EQ(confirm.finding.kind, round::Finding::Kind::kSuffix);
   EXPECT_EQ(confirm.finding.from_step, 2U);
+  EXPECT_EQ(confirm.finding.begun_by, RoundId("r0"));
   EXPECT_EQ(confirm.finding.committed, (std::vector{StepId("a"), StepId("b")}));
   const auto refused = to_command(parse<v1::ConfirmRequest>(id + "claim: CLAIM_REFUSED row_token: 9"));
   ASSERT_TRUE(refused);

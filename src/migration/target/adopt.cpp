@@ -1,4 +1,4 @@
-// adopt.cpp - changing the history by hand: adopting another tool's, accepting a changed file.
+// adopt.cpp - changing the history by hand: adopting another tool's, accepting a changed file, settling begun steps.
 #include <algorithm>
 #include <utility>
 
@@ -77,7 +77,6 @@ Sql<Result<Adoption>> GuardedTarget::adopt_begun(const Snapshot& snap, const Kno
         refused("STEP_RUNS", "A session still runs a step in " + describe() + ": adopt " + step.id.value +
                                  " when that has ended, if it is not in the history then."))};
   }
-  if (auto gone = ledger_.forget_begun(step.id); !gone) return std::unexpected(gone.error());
   if (auto done = ledger_.write_adopted(step, who); !done) return std::unexpected(done.error());
   auto logged = ledger_.write_audit({"adopt", step.id, "begun outside a transaction, and done after all",
                                      std::string(who), "", Instant{}, snap.claim.token});
@@ -159,6 +158,86 @@ Result<std::string> GuardedTarget::accept(const StepId& step, const std::string&
     if (auto done = db_->commit(); !done) return std::unexpected(done.error());
     SYZYGY_KILL_POINT("target_accept_after_commit");
     return Result<std::string>{std::move(was)};
+  });
+  if (!outcome) return std::unexpected(outcome.error());
+  return std::move(*outcome);
+}
+
+Sql<void> GuardedTarget::write_settled(const BegunStep& mark, std::string_view who, std::string_view reason,
+                                       Token token) {
+  const std::string words = "settled by " + std::string(who) + ": " + std::string(reason);
+  if (auto done = ledger_.write_begun_ended(mark.id, words); !done) return done;
+  return ledger_.write_audit({"settle", mark.id,
+                              "begun by round " + mark.round.value + " under token " +
+                                  std::to_string(mark.token.value) + ", not known to have ended; it may run again",
+                              std::string(who), std::string(reason), Instant{}, token});
+}
+
+Result<std::vector<BegunStep>> GuardedTarget::settle_begun(const RunInfo& run, const std::vector<StepId>& steps,
+                                                           std::string_view reason) {
+  using Outcome = Result<std::vector<BegunStep>>;
+  auto outcome = reading<Outcome>("settle what was begun", [&]() -> Sql<Outcome> {
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    auto fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    if (!fence->has_value() || (*fence)->claim.token != run.token || (*fence)->claim.incarnation != run.incarnation) {
+      db_->rollback();
+      return Outcome{std::unexpected(Error{ErrorCode::kAborted,
+                                           "CLAIM_LOST",
+                                           describe() + " was claimed by somebody else meanwhile; nothing was changed.",
+                                           {},
+                                           std::nullopt})};
+    }
+    auto marks = ledger_.begun();
+    if (!marks) return std::unexpected(marks.error());
+    std::erase_if(*marks, [&](const BegunStep& mark) {
+      const bool asked =
+          mark.round == run.round || std::ranges::any_of(steps, [&](const StepId& id) { return same_id(id, mark.id); });
+      return !asked || !mark.ended.empty();
+    });
+    for (const BegunStep& mark : *marks) {
+      auto written = write_settled(mark, run.who, reason, run.token);
+      if (!written) return std::unexpected(written.error());
+    }
+    SYZYGY_KILL_POINT("target_settle_before_commit");
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    SYZYGY_KILL_POINT("target_settle_after_commit");
+    return Outcome{std::move(*marks)};
+  });
+  if (!outcome) return std::unexpected(outcome.error());
+  return std::move(*outcome);
+}
+
+Result<BegunStep> GuardedTarget::repair(const StepId& step, std::string_view who, std::string_view reason) {
+  using Outcome = Result<BegunStep>;
+  auto outcome = reading<Outcome>("repair the history", [&]() -> Sql<Outcome> {
+    const auto refuse = [&](std::string code, std::string message) {
+      db_->rollback();
+      return Outcome{std::unexpected(refused(std::move(code), std::move(message)))};
+    };
+    const auto not_begun = [&] {
+      return refuse("STEP_NOT_BEGUN", "No step " + step.value + " was begun outside a transaction in " + describe() +
+                                          " without being known to have ended: there is nothing to repair.");
+    };
+    auto version = ledger_.version();
+    if (!version) return std::unexpected(version.error());
+    if (*version == 0) return not_begun();
+    if (auto begun = db_->begin_write(); !begun) return std::unexpected(begun.error());
+    auto fence = ledger_.lock_fence(false);
+    if (!fence) return std::unexpected(fence.error());
+    auto mark = ledger_.begun(step);
+    if (!mark) return std::unexpected(mark.error());
+    if (!fence->has_value() || !*mark || !(*mark)->ended.empty()) return not_begun();
+    auto free = db_->step_lock_free(StepLock::kExclusive);
+    if (!free) return std::unexpected(free.error());
+    if (!*free) {
+      return refuse("STEP_RUNS", "A session still runs a step in " + describe() + ": repair " + step.value +
+                                     " when that has ended, if it is not in the history then.");
+    }
+    auto written = write_settled(**mark, who, reason, (*fence)->claim.token);
+    if (!written) return std::unexpected(written.error());
+    if (auto done = db_->commit(); !done) return std::unexpected(done.error());
+    return Outcome{std::move(**mark)};
   });
   if (!outcome) return std::unexpected(outcome.error());
   return std::move(*outcome);

@@ -232,10 +232,15 @@ Driver::RunOptions GuardedTarget::waits_of(const std::string& what, const OnProg
 Sql<GuardedTarget::Ended> GuardedTarget::check_history(const Step& step) {
   auto applied = ledger_.is_applied(step.id);
   if (!applied) return std::unexpected(applied.error());
-  if (*applied == (step.direction == Direction::kDown)) return Ended{};
-  return Ended{Changed{step.direction == Direction::kUp
-                           ? "step " + step.id.value + " is in the history already"
-                           : "step " + step.id.value + " is not in the history: there is nothing to revert"}};
+  if (*applied != (step.direction == Direction::kDown)) {
+    return Ended{Changed{step.direction == Direction::kUp
+                             ? "step " + step.id.value + " is in the history already"
+                             : "step " + step.id.value + " is not in the history: there is nothing to revert"}};
+  }
+  auto mark = ledger_.begun(step.id);
+  if (!mark) return std::unexpected(mark.error());
+  if (!*mark || !(*mark)->ended.empty()) return Ended{};
+  return Ended{Changed{left_unfinished(**mark)}};
 }
 
 Sql<void> GuardedTarget::keep_foreign(const RunInfo& run, const Step& step, Duration took) {
@@ -418,7 +423,7 @@ ApplyResult GuardedTarget::run_outside(const RunInfo& run, const PlannedStep& st
                                        auto reset = db_->reset_session();
                                        if (!reset) return ours(reset.error());
                                        auto written = untouched ? ledger_.forget_begun(step.step.id)
-                                                                : ledger_.write_begun_failed(step.step.id, error.words);
+                                                                : ledger_.write_begun_ended(step.step.id, error.words);
                                        if (!written) return ours(written.error());
                                        return Ended{};
                                      }));
@@ -478,7 +483,7 @@ SettleResult GuardedTarget::settle(const RunInfo& run, const Step& step, Duratio
     const bool in_history =
         std::ranges::any_of(snap->applied, [&](const AppliedRow& row) { return same_id(row.step.id, step.id); });
     const bool begun = std::ranges::any_of(snap->begun, [&](const BegunStep& one) {
-      return same_id(one.id, step.id) && one.round == run.round && one.failed.empty();
+      return same_id(one.id, step.id) && one.round == run.round && one.ended.empty();
     });
     if (snap->claim.token != run.token || snap->claim.incarnation != run.incarnation) {
       settled.what = Settled::What::kFencedOut;

@@ -13,9 +13,8 @@ const AppliedRow* applied(const Snapshot& snapshot, const StepId& id) {
   return it == snapshot.applied.end() ? nullptr : &*it;
 }
 
-const BegunStep* begun_by(const Snapshot& snapshot, const RoundId& round, const StepId& id) {
-  const auto it = std::ranges::find_if(snapshot.begun,
-                                       [&](const BegunStep& one) { return one.round == round && same_id(one.id, id); });
+const BegunStep* begun(const Snapshot& snapshot, const StepId& id) {
+  const auto it = std::ranges::find_if(snapshot.begun, [&](const BegunStep& one) { return same_id(one.id, id); });
   return it == snapshot.begun.end() ? nullptr : &*it;
 }
 
@@ -50,10 +49,11 @@ Comparison compare(const Plan& plan, const RoundId& round, const Snapshot& snaps
     const AppliedRow* row = applied(snapshot, step.id);
     const bool stands = (row != nullptr) == (step.direction == Direction::kUp);
     if (!stands) {
-      // A mark with the database's words has ended, in an error: that is known, and is no suffix to go on from.
-      const BegunStep* begun = begun_by(snapshot, round, step.id);
-      if (begun != nullptr && begun->failed.empty()) return BegunUnfinished{step.id};
-      if (begun != nullptr && !step.atomic) suffix = false;
+      // Whoever began it: a round that the store has lost may have died in the middle. A mark with words has ended, in
+      // an error or by an operator's word: that is known, and of this round it is no suffix to go on from.
+      const BegunStep* mark = begun(snapshot, step.id);
+      if (mark != nullptr && mark->ended.empty()) return BegunUnfinished{step.id, mark->round};
+      if (mark != nullptr && mark->round == round && !step.atomic) suffix = false;
       if (!first_left) first_left = i;
       left.push_back(step.id);
       continue;

@@ -27,9 +27,11 @@ struct SuffixLeft {
   std::size_t from = 0;
   friend bool operator==(const SuffixLeft&, const SuffixLeft&) = default;
 };
-// INDETERMINATE: this round began the step outside a transaction, and nobody knows how far it came.
+// INDETERMINATE: the step was begun outside a transaction, by this round or by one that is lost, and nobody knows how
+// far it came.
 struct BegunUnfinished {
   StepId step;
+  RoundId by;
   friend bool operator==(const BegunUnfinished&, const BegunUnfinished&) = default;
 };
 // INDETERMINATE: the run before was unfenced and is not known to have ended, or the plan is opaque.

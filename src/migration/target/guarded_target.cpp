@@ -284,9 +284,9 @@ std::vector<Finding> GuardedTarget::diagnose() {
   }
   for (const BegunStep& begun : snap->begun) {
     findings.push_back({"unfinished step", false,
-                        "step " + begun.id.value + " runs outside a transaction; it was begun by round " +
-                            begun.round.value +
-                            (begun.failed.empty() ? " and is not known to have ended" : " and failed: " + begun.failed),
+                        begun.ended.empty() ? left_unfinished(begun)
+                                            : "step " + begun.id.value + " runs outside a transaction; round " +
+                                                  begun.round.value + " began it, and it ended: " + begun.ended,
                         "syzygy status"});
   }
   return findings;

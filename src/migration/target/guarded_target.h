@@ -46,6 +46,9 @@ class GuardedTarget final : public Target {
                          std::string_view who) override;
   Result<std::string> accept(const StepId& step, const std::string& content, std::string_view who,
                              std::string_view reason) override;
+  Result<std::vector<BegunStep>> settle_begun(const RunInfo& run, const std::vector<StepId>& steps,
+                                              std::string_view reason) override;
+  Result<BegunStep> repair(const StepId& step, std::string_view who, std::string_view reason) override;
   Result<std::vector<std::pair<std::string, std::string>>> exec_environment(const RunInfo& run,
                                                                             std::string_view pgoptions) override;
   Result<SessionsLeft> sessions_of(const RunInfo& run) override;
@@ -65,6 +68,7 @@ class GuardedTarget final : public Target {
   template <class T>
   Result<T> reading(std::string_view doing, const std::function<Sql<T>()>& call);
   Sql<Snapshot> read_snapshot(const RoundId& round);  // REQUIRES: a transaction
+  Sql<void> write_settled(const BegunStep& mark, std::string_view who, std::string_view reason, Token token);
   Sql<Result<Adoption>> adopt_begun(const Snapshot& snap, const KnownStep& step, std::string_view who);
   Sql<Result<Adoption>> adopt_more(const Snapshot& snap, const std::vector<KnownStep>& directory,
                                    const std::optional<StepId>& at, std::string_view who);

@@ -65,7 +65,8 @@ const std::vector<std::vector<std::string_view>> kLayout = {
   where direction = 'up' and reverted_by is null)sql",
         "create index {index}history_by_step on {schema}history (application, key, seq)",
 
-        // A step outside a transaction, from before its first statement until its history row is written.
+        // A step outside a transaction, from before its first statement until its history row is written. `failed`: how
+        // it is known to have ended instead, in the database's words or an operator's.
         R"sql(create table {schema}begun (
   application text not null,
   key text not null,
@@ -280,10 +281,10 @@ Sql<bool> Ledger::is_applied(const StepId& id) {
   return !rows->empty();
 }
 
-Sql<std::vector<BegunStep>> Ledger::begun() {
+Sql<std::vector<BegunStep>> Ledger::read_begun(const std::string& suffix, const std::vector<std::string>& params) {
   auto rows = db_.query("select step, direction, round, token, " + db_.millis("at") + ", failed from " + t("begun") +
-                            " where application = $1 order by at",
-                        {application_});
+                            " where application = $1" + suffix + " order by at",
+                        params);
   if (!rows) return std::unexpected(rows.error());
   std::vector<BegunStep> begun;
   for (const Row& row : *rows) {
@@ -291,6 +292,15 @@ Sql<std::vector<BegunStep>> Ledger::begun() {
         {StepId{row[0]}, direction_of(row[1]), RoundId{row[2]}, token_of(row[3]), instant_of(row[4]), row[5]});
   }
   return begun;
+}
+
+Sql<std::vector<BegunStep>> Ledger::begun() { return read_begun("", {application_}); }
+
+Sql<std::optional<BegunStep>> Ledger::begun(const StepId& id) {
+  auto marks = read_begun(" and key = $2", {application_, step_key(id)});
+  if (!marks) return std::unexpected(marks.error());
+  if (marks->empty()) return std::nullopt;
+  return std::move(marks->front());
 }
 
 Sql<std::optional<OutcomeRow>> Ledger::last_outcome() {
@@ -370,7 +380,7 @@ Sql<void> Ledger::forget_begun(const StepId& id) {
   return write("delete from " + t("begun") + " where application = $1 and key = $2", {application_, step_key(id)});
 }
 
-Sql<void> Ledger::write_begun_failed(const StepId& id, std::string_view words) {
+Sql<void> Ledger::write_begun_ended(const StepId& id, std::string_view words) {
   return write("update " + t("begun") + " set failed = $3 where application = $1 and key = $2",
                {application_, step_key(id), std::string(words)});
 }
@@ -410,6 +420,7 @@ Sql<void> Ledger::write_outcome(const RunInfo& run, Outcome outcome) {
 }
 
 Sql<void> Ledger::write_adopted(const KnownStep& step, std::string_view who) {
+  if (auto gone = forget_begun(step.id); !gone) return gone;
   return write("insert into " + t("history") +
                    " (application, step, key, direction, stage, content, who, at, took_ms, round, token, adopted) "
                    "values ($1, $2, $3, 'up', '', $4, $5, " +
@@ -418,6 +429,7 @@ Sql<void> Ledger::write_adopted(const KnownStep& step, std::string_view who) {
 }
 
 Sql<void> Ledger::write_adopted_revert(const StepId& id, std::string_view who) {
+  if (auto gone = forget_begun(id); !gone) return gone;
   auto rows = db_.query("insert into " + t("history") +
                             " (application, step, key, direction, stage, content, who, at, took_ms, round, token, "
                             "adopted) values ($1, $2, $3, 'down', '', '', $4, " +

@@ -49,6 +49,7 @@ class Ledger {
   Sql<std::vector<StepId>> applied_ids();
   Sql<bool> is_applied(const StepId& id);
   Sql<std::vector<BegunStep>> begun();
+  Sql<std::optional<BegunStep>> begun(const StepId& id);
   Sql<std::optional<OutcomeRow>> last_outcome();
   Sql<std::optional<OutcomeRow>> outcome_of(const RoundId& round);
   Sql<std::vector<HistoryEntry>> history();
@@ -60,7 +61,7 @@ class Ledger {
   Sql<void> write_target(std::string_view name);
   Sql<void> write_begun(const RunInfo& run, const Step& step);
   Sql<void> forget_begun(const StepId& id);
-  Sql<void> write_begun_failed(const StepId& id, std::string_view words);
+  Sql<void> write_begun_ended(const StepId& id, std::string_view words);
   // The step's row; a down also takes back the up that stood, and a new text of a repeatable one the text before.
   Sql<void> write_history(const RunInfo& run, const Step& step, Duration took);
   Sql<void> write_outcome(const RunInfo& run, Outcome outcome);
@@ -72,6 +73,7 @@ class Ledger {
 
  private:
   Sql<std::optional<Fence>> read_fence(const std::string& suffix);
+  Sql<std::vector<BegunStep>> read_begun(const std::string& suffix, const std::vector<std::string>& params);
   [[nodiscard]] std::string t(std::string_view name) const { return db_.table(name); }
   Sql<void> write(std::string_view sql, const std::vector<std::string>& params = {});
 

@@ -153,6 +153,14 @@ std::optional<Error> refuses_unadopted(const Snapshot& snapshot, const std::vect
                     " (or, if that table is another application's: syzygy history adopt --at zero).");
 }
 
+std::string left_unfinished(const BegunStep& mark) {
+  const std::string& id = mark.id.value;
+  return "step " + id + " runs outside a transaction; round " + mark.round.value + " began it under token " +
+         std::to_string(mark.token.value) +
+         ", and nobody knows how far it came. Look at the database: if it is done, " + "syzygy history adopt --at " +
+         id + "; if it may run again, syzygy history repair " + id;
+}
+
 std::string kept_table_stays(const Snapshot& snapshot) {
   const AppliedRow* last = nullptr;
   for (const AppliedRow& row : snapshot.applied) {

@@ -98,14 +98,14 @@ struct AppliedRow {
   Token token;
 };
 
-// A step outside a transaction that was begun. It leaves here when it is in the history.
+// A step outside a transaction that was begun: its mark. It leaves here when it is in the history.
 struct BegunStep {
   StepId id;
   Direction direction = Direction::kUp;
   RoundId round;
   Token token;
   Instant at;
-  std::string failed;  // the database's words, where it is known to have ended in an error
+  std::string ended;  // the database's words, where it is known to have failed, or the operator's who looked
 
   friend bool operator==(const BegunStep&, const BegunStep&) = default;
 };
@@ -272,7 +272,8 @@ struct Applied {
   Duration took{0};
   bool outcome_written = false;
 };
-// The history is not what the plan says (an up that is applied already, a down that is not): nothing was done.
+// The history is not what the plan says (an up that is applied already, a down that is not; a step outside a
+// transaction that another run has begun, and nobody knows how far it came): nothing was done.
 struct Changed {
   std::string detail;
 };
@@ -428,6 +429,15 @@ class Target {
   virtual Result<std::string> accept(const StepId& step, const std::string& content, std::string_view who,
                                      std::string_view reason) = 0;
 
+  // An operator has looked at what steps outside a transaction left, of which nobody knew how far they came: they may
+  // run again. Audited; the marks stay, as ended, until the steps are begun anew. settle_begun: those that the claimed
+  // round began, and those of `steps` whoever began them; gives the marks as they stood. REQUIRES: a completed claim.
+  // Error: CLAIM_LOST.
+  virtual Result<std::vector<BegunStep>> settle_begun(const RunInfo& run, const std::vector<StepId>& steps,
+                                                      std::string_view reason) = 0;
+  // The same without a claim, for when there is no daemon. Errors: STEP_NOT_BEGUN, STEP_RUNS.
+  virtual Result<BegunStep> repair(const StepId& step, std::string_view who, std::string_view reason) = 0;
+
   // Environment for a wrapped tool: the names of round and token, and the session settings (not through a pooler, which
   // would refuse them). `pgoptions` is the value that the environment has now.
   virtual Result<std::vector<std::pair<std::string, std::string>>> exec_environment(const RunInfo& run,
@@ -466,6 +476,9 @@ std::string session_name(const RoundId& round, Token token);
 // The error that `migrate` gives, with the command that adopts: another tool's history stands and ours is empty, or its
 // table is kept and (seen only where the directory is given) the tool has run since. nullopt: nothing to adopt.
 std::optional<Error> refuses_unadopted(const Snapshot& snapshot, const std::vector<KnownStep>& directory = {});
+
+// What stands in the way of a step: who began it, that nobody knows how far it came, and what to do.
+std::string left_unfinished(const BegunStep& mark);
 
 // "golang-migrate's public.schema_migrations stays at 3: ...", where a kept table cannot say what is applied; else "".
 std::string kept_table_stays(const Snapshot& snapshot);

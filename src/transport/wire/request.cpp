@@ -242,6 +242,7 @@ Result<round::Finding> finding_of(const v1::Finding& message) {
   }
   for (const std::string& step : message.committed()) finding.committed.emplace_back(step);
   finding.sessions_gone = message.sessions_gone();
+  finding.begun_by = RoundId(message.begun_by());
   return finding;
 }
 

@@ -390,7 +390,7 @@ TEST_P(EveryTarget, AStepOutsideATransactionThatFailsSaysWhatStays) {
   ASSERT_EQ(snap.begun.size(), 1u);
   EXPECT_EQ(snap.begun[0].id, StepId{"0001"});
   EXPECT_EQ(snap.begun[0].round, run.round);
-  EXPECT_TRUE(snap.begun[0].failed.contains("nowhere"));
+  EXPECT_TRUE(snap.begun[0].ended.contains("nowhere"));
   EXPECT_TRUE(std::holds_alternative<OtherLeft>(
       compare(Plan{TargetName{"t"}, PlanStage::kAll, false, OnApplierLost::kStop, {bad.step}}, run.round, snap, {})));
   // The next round begins it anew.

@@ -39,7 +39,7 @@ std::string say(const Comparison& comparison) {
     }
     std::string operator()(const NothingLeft&) const { return "nothing left"; }
     std::string operator()(const SuffixLeft& c) const { return "left from " + std::to_string(c.from); }
-    std::string operator()(const BegunUnfinished& c) const { return "begun " + c.step.value; }
+    std::string operator()(const BegunUnfinished& c) const { return "begun " + c.step.value + " by " + c.by.value; }
     std::string operator()(const CannotJudge&) const { return "cannot judge"; }
     std::string operator()(const OtherLeft& c) const {
       std::string text = "other";
@@ -63,8 +63,8 @@ Snapshot changed(Snapshot snapshot, const std::function<void(Snapshot&)>& change
   return snapshot;
 }
 
-Snapshot with_begun(Snapshot snapshot, const std::string& id, const RoundId& round, const std::string& failed = "") {
-  snapshot.begun.push_back({StepId{id}, Direction::kUp, round, Token{1}, {}, failed});
+Snapshot with_begun(Snapshot snapshot, const std::string& id, const RoundId& round, const std::string& ended = "") {
+  snapshot.begun.push_back({StepId{id}, Direction::kUp, round, Token{1}, {}, ended});
   return snapshot;
 }
 
@@ -102,16 +102,23 @@ std::vector<Case> cases() {
       {"a suffix is left", "left from 1", three, holding({"1"}), ran(true, true)},
       {"the last is left", "left from 2", three, holding({"1", "2"}), ran(true, true)},
       {"a suffix begins outside a transaction, not begun", "left from 1", outside, holding({"1"}), ran(true, true)},
-      {"... or begun by another round", "left from 1", outside, with_begun(holding({"1"}), "2", kOther),
-       ran(true, true)},
+      {"... or begun by another round, and known to have ended", "left from 1", outside,
+       with_begun(holding({"1"}), "2", kOther, "settled by ada: looked"), ran(true, true)},
+      {"begun by another round, which is lost", "begun 2 by " + kOther.value, outside,
+       with_begun(holding({"1"}), "2", kOther), nobody},
+      {"... also where the file has become atomic", "begun 2 by " + kOther.value, three,
+       with_begun(holding({"1"}), "2", kOther), nobody},
+      {"... also before its turn", "begun 2 by " + kOther.value, outside, with_begun(holding({}), "2", kOther), nobody},
+      {"a mark of another plan's step", "left from 1", three, with_begun(holding({"1"}), "9", kOther), nobody},
       {"a suffix is left, an unfenced run of another round before", "left from 1", three, holding({"1"}, kOther),
        ran(false, false, kOther)},
       {"a suffix is left, the unfenced run ended", "left from 1", three, holding({"1"}), ran(false, true)},
       {"a suffix is left, the unfenced run may go on", "cannot judge", three, holding({"1"}), ran(false, false)},
 
-      {"begun and not finished", "begun 2", outside, with_begun(holding({"1"}), "2", kRound), ran(true, true)},
-      {"begun and not finished, later ones stand", "begun 2", outside, with_begun(holding({"1", "3"}), "2", kRound),
+      {"begun and not finished", "begun 2 by " + kRound.value, outside, with_begun(holding({"1"}), "2", kRound),
        ran(true, true)},
+      {"begun and not finished, later ones stand", "begun 2 by " + kRound.value, outside,
+       with_begun(holding({"1", "3"}), "2", kRound), ran(true, true)},
       {"begun and finished", "left from 2", outside, holding({"1", "2"}), ran(true, true)},
       {"begun and failed", "other 1", outside, with_begun(holding({"1"}), "2", kRound, "ERROR: no"), ran(true, true)},
 

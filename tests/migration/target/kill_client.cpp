@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   request.fenced = action != "ended";
   if (!std::holds_alternative<Claimed>(target->claim(request, {}, {}))) return 4;
   if (action == "ended") return *target->mark_ended(run.token, run.incarnation) ? 0 : 4;
+  if (action == "settle") return target->settle_begun(run, {}, "looked") ? 0 : 4;
   const Dialect dialect = url.starts_with("sqlite:") ? Dialect::kSqlite : Dialect::kPostgres;
   const std::string sql =
       action == "fail" ? "create table a (id int); insert into nowhere values (1)" : "create table a (id int)";

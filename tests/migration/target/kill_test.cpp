@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "migration/target/compare.h"
 #include "tests/migration/target/suite.h"
 
@@ -114,10 +116,86 @@ TEST_P(Killed, WhatIsDoneByHandIsDoneWhollyOrNotAtAll) {
     EXPECT_EQ(text(target->claim(claim_request(run_info(kBreakGlassLeap + 1)), {}, {})), "claimed");
 
     url_ = GetParam().url();
+    kill_at("target_begun_after_commit", "outside");
+    kill_at("target_settle" + at, "settle");
+    target = opened(url_);
+    EXPECT_EQ(target->snapshot()->begun.at(0).ended.empty(), !after);
+    EXPECT_EQ(target->audit()->size(), entries);
+
+    url_ = GetParam().url();
     kill_at("target_ended" + at, "ended");
     target = opened(url_);
     EXPECT_EQ(target->snapshot()->claim.ended, after);
   }
+}
+
+// Its round is gone, too: the daemon's store was lost, or there is no daemon.
+TEST_P(Killed, WhatALostRoundLeftHalfWayIsNotBegunAgainBeforeAnOperatorHasLooked) {
+  kill_at("target_outside_statements_done", "outside");
+  auto target = prepared(url_);
+  const RunInfo lost = run_info(1, "killed");
+  const RunInfo next = run_info(2, "b", "round-2");
+  const PlannedStep same = planned(false);
+  const Plan plan{TargetName{"t"}, PlanStage::kAll, false, OnApplierLost::kStop, {same.step}};
+  const Claimed claim = claimed(*target, next);
+  EXPECT_EQ(compare(plan, next.round, claim.snapshot, claim.previous),
+            (Comparison{BegunUnfinished{StepId{"0001"}, lost.round}}));
+  const std::string refused = text(apply(*target, next, same));
+  EXPECT_TRUE(refused.starts_with("changed: step 0001 runs outside a transaction; round round-1 began it")) << refused;
+  EXPECT_EQ(text(apply(*target, next, planned(true))), refused) << "the file has become atomic since";
+  const auto findings = target->diagnose();
+  EXPECT_TRUE(std::ranges::any_of(findings, [](const Finding& one) { return one.name == "unfinished step"; }));
+
+  // Only under the newest claim, only what was asked for, only once.
+  const auto late = target->settle_begun(lost, {same.step.id}, "looked");
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().reason, "CLAIM_LOST");
+  EXPECT_TRUE(target->settle_begun(next, {StepId{"0002"}}, "looked")->empty());
+  const auto settled = target->settle_begun(next, {StepId{"1"}}, "looked");
+  ASSERT_TRUE(settled) << settled.error().message;
+  ASSERT_EQ(settled->size(), 1u);
+  EXPECT_EQ(settled->at(0).round, lost.round);
+  EXPECT_TRUE(target->settle_begun(next, {same.step.id}, "again")->empty());
+  ASSERT_EQ(target->audit()->size(), 1u);
+  EXPECT_EQ(target->audit()->at(0).what, "settle");
+  EXPECT_EQ(target->audit()->at(0).reason, "looked");
+  EXPECT_EQ(compare(plan, next.round, *target->snapshot(), {}), Comparison{SuffixLeft{0}});
+  value("drop table a");
+  EXPECT_EQ(text(apply(*target, next, same)), "applied");
+  EXPECT_TRUE(target->snapshot()->begun.empty());
+}
+
+TEST_P(Killed, AStepOfTheClaimedRoundIsSettledWithItWhateverThePlanSaysNow) {
+  kill_at("target_begun_after_commit", "outside");
+  auto target = prepared(url_);
+  const RunInfo by = run_info(2, "operator");
+  claimed(*target, by);
+  EXPECT_EQ(target->settle_begun(by, {}, "looked")->size(), 1u);
+  EXPECT_TRUE(target->snapshot()->begun.at(0).ended.contains("looked"));
+}
+
+TEST_P(Killed, ARepairNeedsNoDaemon) {
+  kill_at("target_begun_after_commit", "outside");
+  auto target = prepared(url_);
+  EXPECT_EQ(target->repair(StepId{"0002"}, "ada", "looked").error().reason, "STEP_NOT_BEGUN");
+  const auto repaired = target->repair(StepId{"1"}, "ada", "looked");
+  ASSERT_TRUE(repaired) << repaired.error().message;
+  EXPECT_EQ(repaired->round, RoundId{"round-1"});
+  EXPECT_EQ(target->audit()->at(0).who, "ada");
+  EXPECT_EQ(target->repair(StepId{"1"}, "ada", "looked").error().reason, "STEP_NOT_BEGUN");
+  const RunInfo next = run_info(2, "b", "round-2");
+  claimed(*target, next);
+  EXPECT_EQ(text(apply(*target, next, planned(false))), "applied");
+  EXPECT_EQ(tables(), 1);
+}
+
+// What stands in the history is no riddle any more.
+TEST_P(Killed, AdoptingAStepEndsItsMark) {
+  kill_at("target_outside_statements_done", "outside");
+  auto target = prepared(url_);
+  ASSERT_TRUE(target->adopt({{StepId{"0001"}, "text"}}, StepId{"0001"}, "ada"));
+  EXPECT_EQ(ids(*target->snapshot()), std::vector<std::string>{"0001"});
+  EXPECT_TRUE(target->snapshot()->begun.empty());
 }
 
 }  // namespace

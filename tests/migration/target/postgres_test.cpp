@@ -633,7 +633,8 @@ TEST_F(Postgres, SettleWaitsForTheOldSession) {
                   false,
                   OnApplierLost::kStop,
                   {planned("0001", "select pg_sleep(60)", {.atomic = false}).step}};
-  EXPECT_EQ(compare(plan, next.round, claim.snapshot, claim.previous), Comparison{BegunUnfinished{StepId{"0001"}}});
+  EXPECT_EQ(compare(plan, next.round, claim.snapshot, claim.previous),
+            (Comparison{BegunUnfinished{StepId{"0001"}, run.round}}));
 }
 
 TEST_F(Postgres, SettleGivesUpAtItsBoundWhileTheServerIsDown) {
@@ -728,7 +729,7 @@ TEST_F(Postgres, AStopInAStepOutsideATransactionSaysThatSomethingMayBeLeft) {
   stopper.join();
   const Snapshot snap = snapshot(*target);
   ASSERT_EQ(snap.begun.size(), 1u);
-  EXPECT_FALSE(snap.begun[0].failed.empty());  // its end is known
+  EXPECT_FALSE(snap.begun[0].ended.empty());  // its end is known
   EXPECT_EQ(value("select count(*) from pg_locks where locktype = 'advisory'"), "0");
 }
 
@@ -751,7 +752,7 @@ TEST_F(Postgres, AStepOutsideATransactionMayBeginItsOwn) {
                                  {.atomic = false})))
                   .starts_with("failed: "));
   EXPECT_EQ(value("select count(*) from a"), "1");
-  EXPECT_TRUE(snapshot(*target).begun.at(0).failed.contains("nowhere"));
+  EXPECT_TRUE(snapshot(*target).begun.at(0).ended.contains("nowhere"));
 }
 
 // ---- through a pooler
