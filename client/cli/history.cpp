@@ -106,8 +106,11 @@ int adopt(const Context& context) {
   const auto adopted = opened->target().adopt(opened->known(), at, actor_of(s));
   if (!adopted) return fail(context, plan_exit_code(adopted.error()), adopted.error().message);
   const auto count = [](std::size_t n) { return fmt::format("{} migration{}", n, n == 1 ? "" : "s"); };
-  fmt::print("adopted {}{} from {}{}\n", count(adopted->adopted.size()),
-             adopted->reverted.empty() ? "" : " and the revert of " + count(adopted->reverted.size()), adopted->from,
+  std::string what = adopted->adopted.empty() && !adopted->reverted.empty() ? "" : count(adopted->adopted.size());
+  if (!adopted->reverted.empty()) {
+    what += (what.empty() ? "" : " and ") + std::string("the revert of ") + count(adopted->reverted.size());
+  }
+  fmt::print("adopted {} from {}{}\n", what, adopted->from,
              adopted->kept ? "; its table is kept together with ours from now on" : "");
   return kExitOk;
 }

@@ -461,8 +461,9 @@ Ms Checker::heard(const IncarnationId& incarnation) const {
   return heard == heard_.end() ? world_.now() : heard->second;
 }
 
-// Once per lease: only a word from its holder earns the next.
+// Once per lease: only a word from its holder earns the next. One who is in two rounds has a lease in each.
 void Checker::check_grace(const round::Record& before, const round::Record& after) {
+  std::set<IncarnationId> extended;
   for (const round::Round& is : after.rounds) {
     const auto was = std::ranges::find(before.rounds, is.id, &round::Round::id);
     if (was == before.rounds.end()) continue;
@@ -477,9 +478,10 @@ void Checker::check_grace(const round::Record& before, const round::Record& afte
         return broke("19: the lease of " + member.incarnation.value +
                      " was extended again, and nobody has heard of it since it was extended before");
       }
-      graced_[member.incarnation] = world_.now();
+      extended.insert(member.incarnation);
     }
   }
+  for (const IncarnationId& incarnation : extended) graced_[incarnation] = world_.now();
 }
 
 // ---- what anybody was told ----

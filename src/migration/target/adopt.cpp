@@ -25,13 +25,11 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
     auto snap = read_snapshot({});
     if (!snap) return std::unexpected(snap.error());
     if (!snap->applied.empty()) {
-      const auto begun_here = [&](const KnownStep& step) {
-        return at && same_id(step.id, *at) && std::ranges::any_of(snap->begun, [&](const BegunStep& begun) {
-                 return same_id(begun.id, step.id) && begun.direction == Direction::kUp;
-               });
-      };
-      const auto done = std::ranges::find_if(directory, begun_here);
-      return done == directory.end() ? adopt_more(*snap, directory, at, who) : adopt_begun(*snap, *done, who);
+      const auto is_it = [&](const auto& one) { return at && same_id(one.id, *at); };
+      const auto mark = std::ranges::find_if(snap->begun, is_it);
+      const auto step = std::ranges::find_if(directory, is_it);
+      if (mark == snap->begun.end() || step == directory.end()) return adopt_more(*snap, directory, at, who);
+      return adopt_begun(*snap, *step, mark->direction, who);
     }
     auto steps = plan_adoption(snap->foreign, directory, at);
     if (!steps) {
@@ -68,7 +66,8 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
 
 // A step outside a transaction whose end nobody knew, and that somebody has seen to be done. REQUIRES: the transaction
 // that holds the fence row; ends it.
-Sql<Result<Adoption>> GuardedTarget::adopt_begun(const Snapshot& snap, const KnownStep& step, std::string_view who) {
+Sql<Result<Adoption>> GuardedTarget::adopt_begun(const Snapshot& snap, const KnownStep& step, Direction direction,
+                                                 std::string_view who) {
   auto free = db_->step_lock_free(StepLock::kExclusive);
   if (!free) return std::unexpected(free.error());
   if (!*free) {
@@ -77,14 +76,16 @@ Sql<Result<Adoption>> GuardedTarget::adopt_begun(const Snapshot& snap, const Kno
         refused("STEP_RUNS", "A session still runs a step in " + describe() + ": adopt " + step.id.value +
                                  " when that has ended, if it is not in the history then."))};
   }
-  if (auto done = ledger_.write_adopted(step, who); !done) return std::unexpected(done.error());
+  const bool up = direction == Direction::kUp;
+  auto written = up ? ledger_.write_adopted(step, who) : ledger_.write_adopted_revert(step.id, who);
+  if (!written) return std::unexpected(written.error());
   auto logged = ledger_.write_audit({"adopt", step.id, "begun outside a transaction, and done after all",
                                      std::string(who), "", Instant{}, snap.claim.token});
   if (!logged) return std::unexpected(logged.error());
   if (auto done = db_->commit(); !done) return std::unexpected(done.error());
   Adoption adoption;
   adoption.from = "--at " + step.id.value;
-  adoption.adopted.push_back(step.id);
+  (up ? adoption.adopted : adoption.reverted).push_back(step.id);
   return Result<Adoption>{std::move(adoption)};
 }
 

@@ -69,7 +69,8 @@ class GuardedTarget final : public Target {
   Result<T> reading(std::string_view doing, const std::function<Sql<T>()>& call);
   Sql<Snapshot> read_snapshot(const RoundId& round);  // REQUIRES: a transaction
   Sql<void> write_settled(const BegunStep& mark, std::string_view who, std::string_view reason, Token token);
-  Sql<Result<Adoption>> adopt_begun(const Snapshot& snap, const KnownStep& step, std::string_view who);
+  Sql<Result<Adoption>> adopt_begun(const Snapshot& snap, const KnownStep& step, Direction direction,
+                                    std::string_view who);
   Sql<Result<Adoption>> adopt_more(const Snapshot& snap, const std::vector<KnownStep>& directory,
                                    const std::optional<StepId>& at, std::string_view who);
 

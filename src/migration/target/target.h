@@ -420,7 +420,7 @@ class Target {
 
   // Takes over what another tool applied: from its table, or (`at`) everything of `directory` up to that id. Where its
   // table is kept and the tool has run since, what it did meanwhile; where `at` is a step outside a transaction whose
-  // end nobody knew, that one step; else refuses where our own history is not empty.
+  // end nobody knew, that one step, up or down; else refuses where our own history is not empty.
   // From an adoption that agrees with its table on, that table is written together with ours. Errors: FOREIGN_DIRTY,
   // FOREIGN_UNKNOWN_VERSION, NOTHING_TO_ADOPT, HISTORY_NOT_EMPTY, STEP_UNKNOWN, STEP_RUNS.
   virtual Result<Adoption> adopt(const std::vector<KnownStep>& directory, const std::optional<StepId>& at,

@@ -29,6 +29,11 @@ int main(int argc, char** argv) {
   if (action == "ended") return *target->mark_ended(run.token, run.incarnation) ? 0 : 4;
   if (action == "settle") return target->settle_begun(run, {}, "looked") ? 0 : 4;
   const Dialect dialect = url.starts_with("sqlite:") ? Dialect::kSqlite : Dialect::kPostgres;
+  if (action == "down") {
+    static_cast<void>(apply(*target, run, step(dialect, "0001", "create table a (id int)"), false));
+    const auto down = step(dialect, "0001", "drop table a", {.atomic = false, .direction = Direction::kDown});
+    return std::holds_alternative<Applied>(apply(*target, run, down, true)) ? 0 : 4;
+  }
   const std::string sql =
       action == "fail" ? "create table a (id int); insert into nowhere values (1)" : "create table a (id int)";
   const ApplyResult result = apply(*target, run, step(dialect, "0001", sql, {.atomic = action == "atomic"}), true);

@@ -196,6 +196,16 @@ TEST_P(Killed, AdoptingAStepEndsItsMark) {
   ASSERT_TRUE(target->adopt({{StepId{"0001"}, "text"}}, StepId{"0001"}, "ada"));
   EXPECT_EQ(ids(*target->snapshot()), std::vector<std::string>{"0001"});
   EXPECT_TRUE(target->snapshot()->begun.empty());
+
+  url_ = GetParam().url();
+  kill_at("target_outside_statements_done", "down");
+  target = prepared(url_);
+  EXPECT_EQ(ids(*target->snapshot()), std::vector<std::string>{"0001"});
+  const auto reverted = target->adopt({{StepId{"0001"}, "text"}}, StepId{"0001"}, "ada");
+  ASSERT_TRUE(reverted) << reverted.error().message;
+  EXPECT_EQ(reverted->reverted, std::vector{StepId{"0001"}});
+  EXPECT_TRUE(ids(*target->snapshot()).empty());
+  EXPECT_TRUE(target->snapshot()->begun.empty());
 }
 
 }  // namespace
