@@ -10,6 +10,7 @@
 #include "client/cli/migrations.h"
 #include "client/cli/signal_token.h"
 #include "client/cli/words.h"
+#include "migration/target/compare.h"
 
 namespace syzygy::cli {
 namespace {
@@ -87,6 +88,10 @@ int run_break_glass(const Context& context) {
     return fail(context, kExitPlan, plan.error().message);
   }
   for (const PlannedStep& step : plan->steps) {
+    if (const auto* mark = migration::unfinished(started.snapshot, step.step.id)) {
+      static_cast<void>(migrations.target().break_glass_end());
+      return fail(context, kExitIndeterminate, migration::left_unfinished(*mark) + ". Nothing was applied.");
+    }
     if (step.step.stage == Stage::kPostDeploy && !s.ignore_gate) {
       static_cast<void>(migrations.target().break_glass_end());
       return fail(context, kExitGate,

@@ -181,7 +181,7 @@ class EmbeddedStore(Case):
         site, looked = self.cut_off()
         alone = site.migrate("eu-west", "--break-glass", "--reason", "no time")
         refused = syzygy(*alone)
-        self.assertEqual(refused.code, 80, refused.err)
+        self.assertEqual(refused.code, 84, refused.err)
         self.assertIn("syzygy history repair 0002", refused.err)
         self.assertEqual(self.ledger(site), ["1", "2"])
         self.clean_up(site)

@@ -26,6 +26,11 @@ std::string listed(const std::vector<StepId>& ids) {
 
 }  // namespace
 
+const BegunStep* unfinished(const Snapshot& snapshot, const StepId& id) {
+  const BegunStep* mark = begun(snapshot, id);
+  return mark != nullptr && mark->ended.empty() ? mark : nullptr;
+}
+
 Comparison compare(const Plan& plan, const RoundId& round, const Snapshot& snapshot, const ClaimRow& last_run) {
   if (snapshot.outcome.has_value()) return OutcomeInTarget{snapshot.outcome->outcome};
 
@@ -49,10 +54,11 @@ Comparison compare(const Plan& plan, const RoundId& round, const Snapshot& snaps
     const AppliedRow* row = applied(snapshot, step.id);
     const bool stands = (row != nullptr) == (step.direction == Direction::kUp);
     if (!stands) {
-      // Whoever began it: a round that the store has lost may have died in the middle. A mark with words has ended, in
-      // an error or by an operator's word: that is known, and of this round it is no suffix to go on from.
+      // Whoever began it: a round that the store has lost may have died in the middle.
+      if (const BegunStep* mark = unfinished(snapshot, step.id)) return BegunUnfinished{step.id, mark->round};
+      // A mark with words has ended, in an error or by an operator's word: of this round that is no suffix to go on
+      // from.
       const BegunStep* mark = begun(snapshot, step.id);
-      if (mark != nullptr && mark->ended.empty()) return BegunUnfinished{step.id, mark->round};
       if (mark != nullptr && mark->round == round && !step.atomic) suffix = false;
       if (!first_left) first_left = i;
       left.push_back(step.id);

@@ -48,6 +48,9 @@ struct OtherLeft {
 
 using Comparison = std::variant<OutcomeInTarget, NothingLeft, SuffixLeft, BegunUnfinished, CannotJudge, OtherLeft>;
 
+// The mark of that step, where it was begun outside a transaction and nobody knows how far it came; else null.
+const BegunStep* unfinished(const Snapshot& snapshot, const StepId& id);
+
 // `last_run`: the claim before this one (Claimed::previous); only one of this same round says something about it.
 Comparison compare(const Plan& plan, const RoundId& round, const Snapshot& snapshot, const ClaimRow& last_run);
 
