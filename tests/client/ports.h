@@ -1,46 +1,30 @@
 // ports.h - small servers that do not speak gRPC: what a client meets at a wrong address.
 #pragma once
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "client/cpp/endpoints.h"
+#include "tests/support/held_port.h"
 
 namespace syzygy {
 
-// An address of the loopback interface where nobody listens (the port is taken, so that nobody else can); after
-// listen(), one where the kernel takes connections and nobody ever says a word.
+// An address of the loopback interface where nobody listens; after listen(), one where the kernel takes connections and
+// nobody ever says a word.
 class DeafPort {
  public:
-  DeafPort() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof at;
-    if (fd_ < 0 || ::bind(fd_, reinterpret_cast<sockaddr*>(&at), size) != 0 ||
-        ::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size) != 0) {
-      throw std::runtime_error("no free port");
-    }
-    port_ = ntohs(at.sin_port);
-  }
-  ~DeafPort() { ::close(fd_); }
-  DeafPort(const DeafPort&) = delete;
-  DeafPort& operator=(const DeafPort&) = delete;
-  void listen() const { ::listen(fd_, 16); }
-  [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] Endpoint endpoint() const { return {"127.0.0.1", port_}; }
+  void listen() const { ::listen(port_.fd(), 16); }
+  [[nodiscard]] int fd() const { return port_.fd(); }
+  [[nodiscard]] Endpoint endpoint() const { return {"127.0.0.1", port_.port()}; }
 
  private:
-  int fd_;
-  std::uint16_t port_ = 0;
+  test::HeldPort port_;
 };
 
 // Takes every connection, reads one bite, says `answer` and hangs up.

@@ -16,11 +16,15 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <list>
 #include <memory>
+#include <mutex>
 #include <pqxx/pqxx>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+
+#include "tests/support/held_port.h"
 
 namespace syzygy::test {
 namespace {
@@ -88,16 +92,10 @@ bool answers(pid_t pid, const std::string& url, const std::filesystem::path& pid
 }  // namespace
 
 int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  const bool bound = ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
-  ::close(fd);
-  if (!bound) throw std::runtime_error("no free port on 127.0.0.1");
-  return ntohs(address.sin_port);
+  static std::mutex mutex;
+  static std::list<HeldPort> all;
+  const std::lock_guard lock(mutex);
+  return all.emplace_back().port();
 }
 
 pid_t start_server(const std::vector<std::string>& argv, const std::filesystem::path& log) {
@@ -179,9 +177,9 @@ PostgresServer::~PostgresServer() {
 
 void PostgresServer::start() {
   const auto log = directory_ / "log";
-  // Between looking for a free port and using it another program may take it: then the next one.
+  if (port_ == 0) port_ = free_port();
+  // A server that was killed may still be on its way out, and its memory with it.
   for (int attempt = 0; attempt < 10; ++attempt) {
-    if (port_ == 0 || attempt > 0) port_ = free_port();
     std::vector<std::string> argv = {programs() / "postgres", "-D", directory_ / "data", "-p", std::to_string(port_)};
     std::vector<std::string> settings = {"listen_addresses=127.0.0.1",
                                          "unix_socket_directories=" + directory_.string(),
@@ -267,17 +265,15 @@ std::string PostgresServer::value(const std::string& database, const std::string
 Pooler::Pooler(const PostgresServer& server, const std::string& mode) : directory_(make_directory()) {
   const auto config = directory_ / "pgbouncer.ini";
   const auto log = directory_ / "log";
-  for (int attempt = 0; attempt < 10; ++attempt) {
-    port_ = free_port();
-    write_file(config, "[databases]\n* = host=127.0.0.1 port=" + std::to_string(server.port()) +
-                           "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " + std::to_string(port_) +
-                           "\nunix_socket_dir =\nauth_type = trust\nauth_file = " + (directory_ / "users").string() +
-                           "\npool_mode = " + mode + "\nmax_client_conn = 200\ndefault_pool_size = 10\n");
-    write_file(directory_ / "users", "\"postgres\" \"\"\n");
-    pid_ = start_server({"/usr/sbin/pgbouncer", config}, log);
-    if (answers(pid_, url("postgres"), {}) && !has_ended(pid_)) return;
-    pid_ = -1;
-  }
+  port_ = free_port();
+  write_file(config, "[databases]\n* = host=127.0.0.1 port=" + std::to_string(server.port()) +
+                         "\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = " + std::to_string(port_) +
+                         "\nunix_socket_dir =\nauth_type = trust\nauth_file = " + (directory_ / "users").string() +
+                         "\npool_mode = " + mode + "\nmax_client_conn = 200\ndefault_pool_size = 10\n");
+  write_file(directory_ / "users", "\"postgres\" \"\"\n");
+  pid_ = start_server({"/usr/sbin/pgbouncer", config}, log);
+  if (answers(pid_, url("postgres"), {})) return;
+  pid_ = -1;
   throw std::runtime_error("pgbouncer does not start:\n" + contents(log));
 }
 

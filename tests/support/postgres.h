@@ -20,7 +20,7 @@ namespace syzygy::test {
 // Starts argv[0], as the user `postgres` where this process is root, with its output in `log`. It gets SIGQUIT when the
 // calling thread ends.
 pid_t start_server(const std::vector<std::string>& argv, const std::filesystem::path& log);
-// A TCP port of 127.0.0.1 on which nobody listens at this moment.
+// A TCP port of 127.0.0.1 that is this process's until its end (held_port.h): for a server, or to have nobody listen.
 int free_port();
 
 class PostgresServer {

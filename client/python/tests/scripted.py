@@ -97,6 +97,10 @@ class BytesServer:
                 try:
                     connection.recv(65536)
                     connection.sendall(self._content)
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.settimeout(10)
+                    while connection.recv(65536):  # to close on what is still being said would reset the connection
+                        pass
                 except OSError:
                     pass
 
@@ -107,10 +111,12 @@ class BytesServer:
 
 
 def unused_url() -> str:
-    """An address of the loopback at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    """An address of the loopback at which nobody listens, and nobody will while this process lives: the port is bound."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{held.getsockname()[1]}"
+    held.detach()
+    return url
 
 
 def barrier(state: str, generation: int = 1, present: int = 1, quorum: int = 3, **more: Any) -> Reply:

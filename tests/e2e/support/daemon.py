@@ -7,7 +7,7 @@ import signal
 import urllib.request
 from typing import Any, Mapping, Optional
 
-from .processes import Process, ScratchDirectory, wait_until
+from .processes import Process, ScratchDirectory, free_port, wait_until
 
 
 def get_json(url: str) -> Any:
@@ -29,7 +29,7 @@ class Daemon:
         self._flags = flags
         self._store = store
         self._directory = ScratchDirectory("daemon")
-        self.http = self.grpc = "127.0.0.1:0"
+        self.http, self.grpc = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.start(env)
         self.url = f"{'https' if '--tls-cert' in flags else 'http'}://{self.http}"
 
@@ -42,9 +42,6 @@ class Daemon:
         try:
             wait_until("syzygyd serves, or ends", lambda: os.path.exists(ports) or not self.process.running())
             assert self.process.running(), f"syzygyd ended:\n{self.process.output()}"
-            with open(ports) as file:
-                said = dict(line.strip().split("=", 1) for line in file)
-            self.http, self.grpc = said["http"], said["grpc"]
         except BaseException:
             self.close()
             raise

@@ -11,13 +11,10 @@ class Pooler:
     def __init__(self, server: Postgres) -> None:
         self._directory = ScratchDirectory("pooler")
         try:
-            for attempt in range(5):  # somebody else may take the port between our finding it and pgbouncer's listening
-                self.port = free_port()
-                self._process = self._serve(server.port)
-                wait_until("pgbouncer listens, or ends", lambda: listens(self.port) or not self._process.running())
-                if self._process.running():
-                    return
-            raise AssertionError(f"pgbouncer does not start:\n{self._process.output()}")
+            self.port = free_port()
+            self._process = self._serve(server.port)
+            wait_until("pgbouncer listens, or ends", lambda: listens(self.port) or not self._process.running())
+            assert self._process.running(), f"pgbouncer does not start:\n{self._process.output()}"
         except BaseException:
             self._directory.close()
             raise

@@ -41,14 +41,10 @@ class Postgres:
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--pdeathsig", "KILL", "--"] if user else []
         self._how = [*(self._disk.enter if self._disk else []), *as_user]
         subprocess.run(self._how + initdb, check=True, stdout=subprocess.DEVNULL, cwd="/")
-        for attempt in range(5):  # somebody else may take the port between our finding it and the server's listening
-            self.port = free_port()
-            self._process = self._serve(binaries)
-            wait_until("PostgreSQL listens or ends", lambda: listens(self.port) or not self._process.running())
-            if self._process.running():
-                wait_until("PostgreSQL takes connections", self._answers)
-                return
-        raise AssertionError(f"PostgreSQL does not start:\n{self._process.output()}")
+        self.port = free_port()
+        self._process = self._serve(binaries)
+        wait_until("PostgreSQL takes connections or ends", lambda: self._answers() or not self._process.running())
+        assert self._process.running(), f"PostgreSQL does not start:\n{self._process.output()}"
 
     def _serve(self, binaries: str) -> Process:
         settings: List[str] = []

@@ -13,11 +13,14 @@ BOUND = 60.0 * SLOWNESS
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that is this process's until its end: bound, but not listened on. A server that is told it can listen there
+    (they all set SO_REUSEADDR), go, and come back; meanwhile nobody who asks the kernel for a port gets it, and connections are refused."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port: int = held.getsockname()[1]
+    held.detach()
+    return port
 
 
 def wait_until(what: str, condition: Callable[[], Any], seconds: float = BOUND) -> Any:
@@ -76,7 +79,7 @@ class Process:
     def running(self) -> bool:
         return self.popen.poll() is None
 
-    def wait(self, seconds: float = 120.0) -> int:
+    def wait(self, seconds: float = 2 * BOUND) -> int:
         """Its exit code, negative for a signal."""
         try:
             return self.popen.wait(seconds)
@@ -84,11 +87,11 @@ class Process:
             raise AssertionError(f"{self.popen.args!r} did not end within {seconds:g} s; it said:\n{self.output()}") from None
 
     def stop(self, signal: int) -> None:
-        """Sends a signal and waits for the end; a process that takes longer than 20 s for it is killed."""
+        """Sends a signal and waits for the end; a process that takes longer than 20 s (on a slow machine: longer) for it is killed."""
         if self.running():
             os.kill(self.popen.pid, signal)
             try:
-                self.popen.wait(20)
+                self.popen.wait(20 * SLOWNESS)
             except subprocess.TimeoutExpired:
                 self.popen.kill()
         self.popen.wait()

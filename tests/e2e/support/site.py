@@ -13,7 +13,7 @@ from .postgres import Postgres
 from .processes import BOUND, SLOWNESS, Process, ScratchDirectory, free_port, wait_until
 
 PARTIES = ("eu-west", "us-east", "ap-south")
-LEASE = f"{2 * SLOWNESS}s"
+LEASE = f"{4 * SLOWNESS}s"
 SLOW_ON_SQLITE = "CREATE TABLE counted AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000000) SELECT max(i) FROM n;"
 _numbers = itertools.count(1)
 
