@@ -425,9 +425,10 @@ TEST_P(EveryTarget, AStopInTheMiddleOfAnAtomicStepLeavesNothing) {
           ? "select pg_sleep(60)"
           : "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
   std::stop_source stop;
+  std::jthread stopper;  // may still be at it when the step has ended
   const auto at_second = [&](const Progress& said) {
     if (said.kind == Progress::Kind::kStatement && said.index == 2) {
-      std::thread([&stop] { stop.request_stop(); }).detach();
+      stopper = std::jthread([&stop] { stop.request_stop(); });
     }
   };
   EXPECT_EQ(text(target->apply_step(run, planned("0001", "create table a (id int); " + endless), {}, at_second,

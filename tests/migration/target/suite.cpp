@@ -13,6 +13,7 @@
 
 #include "base/sha256.h"
 #include "tests/support/postgres.h"
+#include "tests/support/slowness.h"
 
 namespace syzygy::migration {
 namespace {
@@ -149,7 +150,7 @@ ClaimRequest claim_request(const RunInfo& run) {
   request.token = run.token;
   request.incarnation = run.incarnation;
   request.round = run.round;
-  request.wait_max = std::chrono::seconds(30);
+  request.wait_max = std::chrono::seconds(30) * test::slowness();
   return request;
 }
 
@@ -224,8 +225,13 @@ std::string Heard::last(Progress::Kind kind) const {
   return text;
 }
 
+bool Heard::has(Progress::Kind kind, const std::string& part) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(heard_, [&](const Progress& one) { return one.kind == kind && one.text.contains(part); });
+}
+
 bool eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30) * test::slowness();
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

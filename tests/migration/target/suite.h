@@ -61,6 +61,7 @@ class Heard {
   OnProgress listener();
   [[nodiscard]] int count(Progress::Kind kind) const;
   [[nodiscard]] std::string last(Progress::Kind kind) const;
+  [[nodiscard]] bool has(Progress::Kind kind, const std::string& part) const;
 
  private:
   mutable std::mutex mutex_;
