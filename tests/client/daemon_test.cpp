@@ -21,6 +21,8 @@
 #include <thread>
 
 #include "client/cpp/session.h"
+#include "tests/support/held_port.h"
+#include "tests/support/slowness.h"
 
 extern char** environ;
 
@@ -29,12 +31,7 @@ namespace {
 
 using namespace happening;
 using std::chrono::milliseconds;
-
-// How much longer things take here than at their usual pace (a sanitizer's leg sets it, as for the end-to-end tests).
-int slowness() {
-  const char* text = std::getenv("SYZYGY_TEST_SLOWNESS");
-  return text == nullptr ? 1 : std::max(std::atoi(text), 1);
-}
+using test::slowness;
 
 // How long the daemon waits for whom it does not hear. `kPatient` where no lease may end, however busy the machine is.
 enum class Leases : std::uint8_t { kPatient, kBrief };
@@ -68,7 +65,7 @@ class Daemon {
                                    "--http",
                                    "127.0.0.1:0",
                                    "--grpc",
-                                   grpc_,
+                                   grpc(),
                                    "--store",
                                    "sqlite:" + (folder_ / "state").string(),
                                    "--port-file",
@@ -100,21 +97,16 @@ class Daemon {
     const int failed = spawned.get_future().get();
     ::posix_spawn_file_actions_destroy(&files);
     if (failed != 0) throw std::runtime_error("syzygyd cannot be started");
-    const BootTime until = BootClock::now() + milliseconds(20'000);
+    const BootTime until = BootClock::now() + milliseconds(20'000) * slowness();
     while (!std::filesystem::exists(ports)) {
       if (BootClock::now() >= until || ::waitpid(pid_, nullptr, WNOHANG) != 0) {
         throw std::runtime_error("syzygyd does not serve:\n" + log());
       }
       std::this_thread::sleep_for(milliseconds(2));  // looks again; the bound is above
     }
-    std::ifstream in(ports);
-    std::string line;
-    while (std::getline(in, line)) {
-      if (line.starts_with("grpc=")) grpc_ = line.substr(5);
-    }
   }
   void kill() { end(SIGKILL); }
-  [[nodiscard]] std::string grpc() const { return grpc_; }
+  [[nodiscard]] std::string grpc() const { return "127.0.0.1:" + std::to_string(port_.port()); }
   [[nodiscard]] std::string log() const {
     std::ostringstream text;
     text << std::ifstream(folder_ / "log").rdbuf();
@@ -131,7 +123,7 @@ class Daemon {
   }
   Leases leases_;
   std::filesystem::path folder_;
-  std::string grpc_ = "127.0.0.1:0";
+  test::HeldPort port_;
   pid_t pid_ = 0;
   std::jthread keeper_;
 };
@@ -202,7 +194,7 @@ class Party {
   Happening run() {
     Session session(client_, options, &stop);
     while (true) {
-      auto happening = session.next(session.deadline() + milliseconds(20'000));
+      auto happening = session.next(session.deadline() + milliseconds(20'000) * slowness());
       if (!happening) throw std::runtime_error("the session outlived its deadline");
       if (is_last(*happening)) return *happening;
       if (std::holds_alternative<Changed>(*happening)) at("changed");
@@ -408,7 +400,7 @@ TEST_F(DaemonTest, DifferentPlansDivergeUntilTheDeadline) {
   std::array<std::atomic<bool>, 2> told{};
   all[1]->plan = plan_of({"0004", "0005"});
   for (std::size_t i = 0; i < all.size(); ++i) {
-    all[i]->options.timeout = milliseconds(1'500) * slowness();
+    all[i]->options.timeout = milliseconds(4'000) * slowness();
     all[i]->at = [&heard = told[i]](const std::string& now) { heard = heard || now == "diverged"; };
   }
   // Both at the same time: whoever left first would leave the other alone, and agreed.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "client/cpp/client.h"
+#include "ports.h"
 #include "syzygy/rpc/status.pb.h"
 #include "syzygy/v1/syzygy.grpc.pb.h"
 
@@ -81,11 +82,10 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     }
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port_), credentials_, &port);
+    builder.AddListeningPort(endpoint().text(), credentials_, &port);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
     if (!server_ || port == 0) throw std::runtime_error("the scripted daemon cannot listen");
-    if (port_ != port) port_ = port;
   }
   // Gone at once: open calls and streams break.
   void stop() {
@@ -99,7 +99,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     server_->Wait();
     server_.reset();
   }
-  [[nodiscard]] Endpoint endpoint() const { return {"127.0.0.1", static_cast<std::uint16_t>(port_)}; }
+  [[nodiscard]] Endpoint endpoint() const { return port_.endpoint(); }
 
   // The target's next revision: `change` edits it; the watchers hear of it, with one event.
   void move(const std::function<void(v1::Target&)>& change) {
@@ -133,6 +133,12 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     const std::lock_guard lock(mutex_);
     return log.size();
   }
+  // What a log holds now: an attempt that its caller gave up may still come in.
+  template <class Request>
+  std::vector<Request> all(const std::vector<Request>& log) {
+    const std::lock_guard lock(mutex_);
+    return log;
+  }
   // Blocks a handler until its caller has given up, or this daemon goes.
   grpc::Status never(grpc::ServerContext& context) {
     std::unique_lock lock(mutex_);
@@ -149,7 +155,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
     return *kept;
   }
 
-  // What was asked; to be read within eventually(), or when nothing is under way.
+  // What was asked; to be read within eventually(), by all() or count(), or when nothing is under way.
   std::vector<v1::JoinRequest> joins;
   std::vector<v1::RenewRequest> renewals;
   std::vector<v1::ConfirmRequest> confirms;
@@ -166,7 +172,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   Script<v1::ReportRequest, v1::ReportResponse> on_report;
   Script<v1::LeaveRequest, v1::LeaveResponse> on_leave;
   Script<v1::WatchTargetRequest, v1::WatchTargetResponse> on_watch;  // consulted first; OK: go on as ever
-  Duration lease{2'000};
+  Duration lease{60'000};                                            // to be changed within move()
   Duration renew_after{50};
 
   // The ordinary answer to a join: a member of `round`, which gathers.
@@ -336,7 +342,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   v1::Target target_;
   int repeats_ = 0;
   bool stopping_ = false;
-  int port_ = 0;
+  const DeafPort port_;  // its own, also between stop() and start()
   std::vector<std::shared_ptr<void>> kept_;
   std::unique_ptr<grpc::Server> server_;
 };
