@@ -607,7 +607,7 @@ class Hints {
   }
   [[nodiscard]] bool wait_for(const std::string& key, const Version& version) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), [&] {
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] {
       return std::ranges::any_of(seen_, [&](const Listed& l) { return l.key == key && l.version == version; });
     });
   }

@@ -235,18 +235,17 @@ std::uint64_t FaultyDisk::syncs() {
   return syncs_;
 }
 
-void FaultyDisk::power_loss(const std::filesystem::path& to, std::mt19937& random) {
+void FaultyDisk::power_loss(const std::filesystem::path& to, std::mt19937& random, std::optional<unsigned> kept_of_8) {
   constexpr std::size_t kSector = 512;
   // Some losses keep nearly all, some nearly nothing, most something in between.
-  const unsigned kept_of_8 = std::uniform_int_distribution<unsigned>(0, 8)(random);
+  const unsigned kept = kept_of_8.value_or(std::uniform_int_distribution<unsigned>(0, 8)(random));
   const std::lock_guard lock(mutex_);
   for (const auto& [name, contents] : files_) {
     std::string after = contents.durable;
     for (const Write& write : contents.since) {
       for (std::size_t at = 0; at < write.bytes.size();) {
         const std::size_t size = std::min(kSector - (write.offset + at) % kSector, write.bytes.size() - at);
-        if (random() % 8 < kept_of_8)
-          Methods::put(after, write.offset + at, std::string_view(write.bytes).substr(at, size));
+        if (random() % 8 < kept) Methods::put(after, write.offset + at, std::string_view(write.bytes).substr(at, size));
         at += size;
       }
     }

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -48,8 +49,9 @@ class FaultyDisk {
   [[nodiscard]] std::uint64_t syncs();
 
   // Power is lost now: writes into `to` what SQLite's files hold afterwards. What was fsynced is there; of each later
-  // write any subset of its sectors is, as `random` has it.
-  void power_loss(const std::filesystem::path& to, std::mt19937& random);
+  // write any subset of its sectors is, as `random` has it, and of all of them
+  // `kept_of_8` eighths, where that is said: 0 is nothing, 8 is all.
+  void power_loss(const std::filesystem::path& to, std::mt19937& random, std::optional<unsigned> kept_of_8 = {});
 
  private:
   struct File;

@@ -19,13 +19,14 @@ inline std::string new_prefix() {
   return "test" + std::to_string(++made);
 }
 
-// Opens what must open.
+// Opens what must open; patiently, where the address does not say otherwise.
 inline std::unique_ptr<RedisStore> open_redis(const std::string& url) {
-  const auto parsed = parse_redis_url(url);
+  auto parsed = parse_redis_url(url);
   if (!parsed) {
     ADD_FAILURE() << parsed.error().message;
     return nullptr;
   }
+  if (!url.contains("timeout=")) parsed->timeout = Duration{20'000};
   auto store = RedisStore::open(*parsed);
   if (store) return *std::move(store);
   ADD_FAILURE() << url << ": " << store.error().message;

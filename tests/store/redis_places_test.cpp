@@ -61,9 +61,9 @@ TEST(RedisCluster, AStoreIsOnOneNodeWhicheverIsNamed) {
 // them.
 TEST(RedisCluster, TheStoreIsFoundAgainWhenItsSlotMoves) {
   const std::string prefix = new_prefix();
+  std::atomic<bool> heard = false;
   const auto store = open_redis(cluster_url(prefix));
   const auto listener = open_redis(cluster_url(prefix, 1));
-  std::atomic<bool> heard = false;
   listener->watch([&](const std::string& key, const Version&) { heard = heard || key == "after"; });
   const std::string epoch = store->epoch();
   Version version = commit_one(*store, {.key = "a", .bytes = "1", .history = {{1, "one"}}});
@@ -209,12 +209,12 @@ class RedisTlsTest : public ::testing::Test {
 
 TEST_F(RedisTlsTest, WhoeverTheCaSignedForThisHostIsTrusted) {
   RedisServer server(settings("IP:127.0.0.1,DNS:localhost", "no"), false, true);
+  std::atomic<bool> heard = false;
   const auto store = open_redis(url(server, ""));
   ASSERT_TRUE(store);
   EXPECT_EQ(store->describe(), "rediss://" + server.address() + "/");
   const Version version = commit_one(*store, {.key = "a", .bytes = std::string(1 << 20, 'x'), .history = {{1, "one"}}});
   EXPECT_EQ(bytes_of(*store, "a").size(), 1UZ << 20);
-  std::atomic<bool> heard = false;
   store->watch([&](const std::string&, const Version&) { heard = true; });
   commit_one(
       *open_redis("rediss://localhost:" + std::to_string(server.port()) + "/?ca=" + (directory_ / "ca.crt").string()),

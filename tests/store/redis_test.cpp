@@ -256,9 +256,9 @@ class Heard {
 
 TEST(RedisStore, OthersAreToldOfWhatSomebodyWaitsForAndOfNothingElse) {
   const std::string url = RedisServer::shared().url("prefix=" + new_prefix());
+  Heard heard;  // outlives whom it listens to
   const auto one = open_redis(url);
   const auto two = open_redis(url);
-  Heard heard;
   two->watch(heard.hint());
   commit_one(*two, {.key = "own"});
   commit_one(*one, {.key = "renewal", .hint = false});
@@ -269,9 +269,9 @@ TEST(RedisStore, OthersAreToldOfWhatSomebodyWaitsForAndOfNothingElse) {
 
 TEST(RedisStore, HintsComeAgainAfterTheirConnectionBroke) {
   RedisServer server;
+  Heard heard;  // outlives whom it listens to
   const auto one = open_redis(server.url());
   const auto two = open_redis(server.url());
-  Heard heard;
   two->watch(heard.hint());
   ASSERT_TRUE(server.becomes({"PUBSUB", "NUMSUB", "{syzygy}:hints"}, "\n1\n"));
   server.ask({"CLIENT", "KILL", "TYPE", "pubsub"});
@@ -287,9 +287,9 @@ TEST(RedisStore, HintsComeAgainAfterTheirConnectionBroke) {
 
 TEST(RedisStore, WhatIsNoHintOnTheChannelIsIgnored) {
   const std::string prefix = new_prefix();
+  Heard heard;  // outlives whom it listens to
   const auto one = open_redis(RedisServer::shared().url("prefix=" + prefix));
   const auto two = open_redis(RedisServer::shared().url("prefix=" + prefix));
-  Heard heard;
   two->watch(heard.hint());
   const std::string channel = "{" + prefix + "}:hints";
   for (const std::string text : {"", " ", "x", "x y", "x y z", "x 1:2:3 key"})

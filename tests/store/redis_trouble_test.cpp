@@ -74,12 +74,12 @@ TEST(RedisTrouble, NothingAcknowledgedIsLostWhenTheServerIsKilled) {
 
 TEST(RedisTrouble, AStoppedServerIsUnavailableInBoundedTime) {
   RedisServer server;
-  const auto store = open_redis(server.url("timeout=1s"));
+  const auto store = open_redis(server.url("timeout=2s"));
   const Version version = commit_one(*store, {.key = "a", .bytes = "1"});
   const auto stopped = [&](const auto& call) {
     const auto began = steady_clock::now();
     const auto result = call();
-    EXPECT_LT(steady_clock::now() - began, std::chrono::seconds(10));
+    EXPECT_LT(steady_clock::now() - began, std::chrono::seconds(20));
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, ErrorCode::kUnavailable);
     EXPECT_EQ(result.error().reason, "STORE_UNAVAILABLE");
@@ -88,7 +88,7 @@ TEST(RedisTrouble, AStoppedServerIsUnavailableInBoundedTime) {
   server.pause();
   const auto began = steady_clock::now();
   EXPECT_EQ(outcome_of(*store, {.key = "a", .expected = version, .bytes = "2"}), CommitOutcome::kUnknown);
-  EXPECT_LT(steady_clock::now() - began, std::chrono::seconds(10));
+  EXPECT_LT(steady_clock::now() - began, std::chrono::seconds(20));
   stopped([&] { return store->load("a"); });
   stopped([&] { return store->scan("", "", 10); });
   stopped([&] { return store->history("a", 0, 10); });
@@ -252,7 +252,7 @@ TEST(RedisTrouble, TheUserThatTheDocumentationSetsUpMayDoAllThatIsNeeded) {
     EXPECT_EQ(keys_of(*store, "", 10).size(), 1u);
     EXPECT_TRUE(store->now());
     store->watch([](const std::string&, const Version&) {});
-    EXPECT_THAT(server.ask({"PUBSUB", "NUMSUB", "{syzygy}:hints"}), HasSubstr("\n1\n"));
+    EXPECT_TRUE(server.becomes({"PUBSUB", "NUMSUB", "{syzygy}:hints"}, "\n1\n"));
   }
   for (const char* less : {"-xadd", "-hset", "-publish", "-incr", "-xtrim", "-zrangebylex", "-evalsha", "-info", "-get",
                            "resetchannels", "resetkeys"}) {

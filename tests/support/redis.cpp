@@ -128,7 +128,7 @@ void RedisServer::start() {
   const auto config = directory_ / "redis.conf";
   const auto pid_file = directory_ / "pid";
   const bool again = port_ != 0;
-  // Between looking for a free port and using it another program may take it: then the next one.
+  // Its port is held for it; the one of a cluster's bus is not, and may be taken: then the next pair.
   for (int attempt = 0; attempt < 10; ++attempt) {
     if (!again) port_ = free_server_port();
     // A sentinel writes into its file what it has learned.
@@ -288,7 +288,7 @@ RedisSentinels::RedisSentinels() {
   for (int i = 0; i < 3; ++i) {
     sentinels_.push_back(std::make_unique<RedisServer>(
         std::vector<std::string>{"sentinel monitor main 127.0.0.1 " + master_port + " 2",
-                                 "sentinel down-after-milliseconds main 300", "sentinel failover-timeout main 1000"},
+                                 "sentinel down-after-milliseconds main 1500", "sentinel failover-timeout main 1000"},
         true));
   }
   for (const auto& sentinel : sentinels_) {
