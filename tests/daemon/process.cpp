@@ -14,6 +14,8 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/support/slowness.h"
+
 extern char** environ;
 
 namespace syzygy::daemon_tests {
@@ -71,7 +73,9 @@ std::string read(const std::string& path) {
   return out.str();
 }
 
-bool eventually(const std::function<bool()>& condition) { return within(std::chrono::seconds(30), condition); }
+bool eventually(const std::function<bool()>& condition) {
+  return within(std::chrono::seconds(30) * test::slowness(), condition);
+}
 
 Process::Process(const Directory& directory, std::vector<std::string> arguments,
                  std::map<std::string, std::string> environment, int err)
@@ -127,7 +131,7 @@ Daemon::Daemon(const Directory& directory, std::vector<std::string> more,
     : process(directory, (std::filesystem::remove(directory / "ports"), with(directory, std::move(more))),
               std::move(environment), err) {
   const std::string ports = directory / "ports";
-  const bool serves = within(std::chrono::seconds(30), [&] {
+  const bool serves = within(std::chrono::seconds(30) * test::slowness(), [&] {
     return std::filesystem::exists(ports) || process.wait(std::chrono::seconds(0)).has_value();
   });
   if (!serves || !std::filesystem::exists(ports)) {

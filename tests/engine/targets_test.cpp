@@ -311,7 +311,7 @@ TEST(EngineTarget, ListsAndEventsComeInPages) {
 
 TEST(EngineTarget, RenewalsOfOneRecordShareACommit) {
   Options options = quick_options();
-  options.renew_window = 100ms;
+  options.renew_window = 500ms;  // longer than it takes to send them
   World w(options);
   for (int i = 0; i < 50; ++i) {
     must(ask(*w.engine, "orders", join_of("orders", "p" + std::to_string(i), "i" + std::to_string(i), 100)));

@@ -20,12 +20,13 @@
 #include "engine/clock.h"
 #include "engine/engine.h"
 #include "store/memory.h"
+#include "tests/support/slowness.h"
 
 namespace syzygy::engine {
 
 using namespace std::chrono_literals;
 
-inline constexpr auto kPatience = 30s;  // of a machine under sanitizers with other things to do
+inline const auto kPatience = 30s * test::slowness();  // of a machine under sanitizers with other things to do
 
 // A machine's clocks and its store's, for engines whose turns the test calls: nothing moves by itself.
 struct HandClock final : Clock {

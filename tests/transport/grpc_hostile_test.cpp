@@ -1,6 +1,7 @@
 // Bytes that are no gRPC, too many connections, silence: the port must go on serving everybody else.
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,6 +43,15 @@ class Raw {
     return false;
   }
   [[nodiscard]] bool connected() const { return connected_; }
+  // Says that nothing more comes, and waits until the other side's kernel has heard it.
+  [[nodiscard]] bool hang_up() const {
+    shutdown(socket_, SHUT_WR);
+    return eventually([&] {
+      tcp_info info{};
+      socklen_t size = sizeof(info);
+      return getsockopt(socket_, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_FIN_WAIT2;
+    });
+  }
 
  private:
   int socket_;
@@ -56,6 +66,7 @@ TEST(GrpcListener, GreetsNobodyWhoHasHungUp) {
     const Raw gone(listener->port());
     ASSERT_TRUE(gone.connected());
     if (i % 2 == 0) gone.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    ASSERT_TRUE(gone.hang_up());
   }
   const Raw waits(listener->port());
   ASSERT_TRUE(waits.connected());

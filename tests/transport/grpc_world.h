@@ -19,6 +19,7 @@
 #include "store/memory.h"
 #include "syzygy/rpc/status.pb.h"
 #include "syzygy/v1/syzygy.grpc.pb.h"
+#include "tests/support/slowness.h"
 #include "transport/grpc/server.h"
 
 namespace syzygy::transport {
@@ -69,9 +70,9 @@ class GatedStore final : public Store {
   int waiting_ = 0;
 };
 
-// Waits for a condition, at most 20 s.
+// Waits for a condition, at most 30 s (on a slow machine longer).
 inline bool eventually(const std::function<bool()>& condition) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30) * test::slowness();
   while (!condition()) {
     if (std::chrono::steady_clock::now() > until) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -116,7 +117,8 @@ class World {
   std::unique_ptr<GrpcServer> server;
 };
 
-inline std::unique_ptr<grpc::ClientContext> within(std::chrono::milliseconds timeout = std::chrono::seconds(20)) {
+inline std::unique_ptr<grpc::ClientContext> within(std::chrono::milliseconds timeout = std::chrono::seconds(30) *
+                                                                                       test::slowness()) {
   auto context = std::make_unique<grpc::ClientContext>();
   context->set_deadline(std::chrono::system_clock::now() + timeout);
   return context;

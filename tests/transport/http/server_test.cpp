@@ -381,9 +381,9 @@ TEST(Server, AnswersAClientThatSaysNoMore) {
 
 TEST(Server, GivesUpOnSlowClients) {
   Options options;
-  options.header_timeout = 100ms;
-  options.body_timeout = 100ms;
-  options.idle_timeout = 100ms;
+  options.header_timeout = 500ms;  // longer than this test itself may stand still between connecting and sending
+  options.body_timeout = 500ms;
+  options.idle_timeout = 500ms;
   const World world(options);
   Wire silent = world.wire();
   EXPECT_TRUE(silent.closed_by_peer());
@@ -738,16 +738,15 @@ TEST(Stream, SlowReaderGetsTheNewestState) {
 
 TEST(Stream, DeadReaderIsLetGo) {
   Options options;
-  options.write_timeout = 100ms;
+  options.write_timeout = 500ms;
   const World world(options);
   Wire dead = world.wire();
   dead.send(request("GET", "/v1/targets/a/watch"));
   int joined = 0;
   ASSERT_TRUE(eventually([&] {
     EXPECT_EQ(world.ask("POST", "/v1/targets/a/join", large_join(joined++)).status, 200);
-    return world.metric("syzygy_http_slow_readers_total") == 1;
+    return world.metric("syzygy_http_slow_readers_total") >= 1 && world.metric("syzygy_http_streams") == 0;
   }));
-  EXPECT_TRUE(eventually([&] { return world.metric("syzygy_http_streams") == 0; }));
 }
 
 // ---- many ----

@@ -22,13 +22,14 @@
 #include "api/service.h"
 #include "engine/engine.h"
 #include "store/memory.h"
+#include "tests/support/slowness.h"
 #include "transport/http/server.h"
 
 namespace syzygy::http {
 
 using namespace std::chrono_literals;
 
-inline constexpr auto kPatience = 30s;  // of a machine under sanitizers with other things to do
+inline const auto kPatience = 30s * test::slowness();  // of a machine under sanitizers with other things to do
 
 inline bool eventually(const std::function<bool()>& holds) {
   const auto until = std::chrono::steady_clock::now() + kPatience;
