@@ -149,7 +149,7 @@ _starters = concurrent.futures.ThreadPoolExecutor(max_workers=TOGETHER)
 
 
 def until_started(start: Callable[[], None]) -> None:
-    """Tries again: while it was away somebody's connection may have taken its port."""
+    """Tries again: what was killed may still be on its way out."""
     until = time.monotonic() + 30
     while True:
         try:

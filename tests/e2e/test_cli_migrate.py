@@ -116,7 +116,7 @@ class Together(CliTest):
         self.assertIn("wrong plan", waiting.output())
 
     def test_nobody_comes(self) -> None:
-        run = syzygy(*self.site(m0001_users=USERS).migrate("eu-west", "--timeout", "1s"))
+        run = syzygy(*self.site(m0001_users=USERS).migrate("eu-west", "--timeout", f"{3 * SLOWNESS}s"))
         self.assertEqual(run.code, 81, run.err)
         self.assertIn("1 of 3 here", run.err)
 
@@ -186,7 +186,7 @@ class Signals(CliTest):
             try:
                 wait_until("the claim stands", lambda: token() > before)
                 run.popen.send_signal(signal.SIGTERM)
-                self.assertEqual(run.wait(30), 143, run.output())
+                self.assertEqual(run.wait(BOUND), 143, run.output())
             finally:
                 os.kill(site.daemon.process.popen.pid, signal.SIGCONT)
         self.assertIn("nothing was applied", run.output())
@@ -264,7 +264,7 @@ class Alone(CliTest):
         site = self.site(m0001_users=USERS, m0002_drop="DROP TABLE users;")
         down = ["migrate", "--target", site.target, "--party", "eu-west", "--quorum", "3", "--database", site.database, "--dir", site.dir,
                 "--daemon", nobody(), "--connect-timeout", "300ms"]  # fmt: skip
-        run = syzygy(*down, seconds=20)
+        run = syzygy(*down)
         self.assertEqual(run.code, 69, run.err)
         self.assertEqual(syzygy(*down, "--break-glass").code, 2)
         gate = syzygy(*down, "--break-glass", "--reason", "INC-1")

@@ -5,7 +5,7 @@ import os
 import signal
 import unittest
 
-from .support.processes import wait_until
+from .support.processes import SLOWNESS, wait_until
 from .support.site import PARTIES, CliTest, Ended, Site, syzygy
 
 USERS = "CREATE TABLE users (id int);"
@@ -64,7 +64,7 @@ class Operators(CliTest):
         self.done(site, "target", "set", site.target, "--quorum", "2", "--reason", "two clusters")
         self.done(site, "target", "excuse", site.target, "us-east", "--for", "1s", "--reason", "restarting")
         wait_until("it is over", lambda: "excused" not in site.status())
-        run = syzygy(*site.migrate("eu-west", "--timeout", "300ms", quorum=None))
+        run = syzygy(*site.migrate("eu-west", "--timeout", f"{3 * SLOWNESS}s", quorum=None))
         self.assertEqual(run.code, 81, run.err)
         self.assertIn("1 of 2 here", run.err)
 

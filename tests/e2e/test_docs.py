@@ -11,7 +11,7 @@ import unittest
 from typing import Dict, Set
 
 from tests.e2e.support.cli import all_flags_of_syzygy, commands_of, flags_in, help_of
-from tests.e2e.support.processes import ScratchDirectory, free_port
+from tests.e2e.support.processes import BOUND, ScratchDirectory, free_port
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -73,7 +73,7 @@ class DocsTest(unittest.TestCase):
         http, grpc = (f"127.0.0.1:{free_port()}" for _ in range(2))
         env = {**os.environ, "PATH": f"{scratch.path}:{os.environ['PATH']}", "SYZYGY_HTTP": http, "SYZYGY_GRPC": grpc, "SYZYGY_DAEMON": grpc}
         run = subprocess.Popen(["bash", "-c", f"set -m; trap 'kill %1; wait %1' EXIT\n{script}\n"], cwd=here, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
-        said, _ = run.communicate(timeout=60)
+        said, _ = run.communicate(timeout=BOUND)
         self.assertEqual(run.returncode, 0, said)
         self.assertEqual(said.count("applied 0001_users"), 1, said)
         self.assertEqual(said.count("1 step\n"), 3, said)

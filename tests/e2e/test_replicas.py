@@ -127,7 +127,7 @@ class Replicas:
             self.start(site, [doomed, *self.daemons], party)
         site.until("2 of 3 here")
         doomed.kill()
-        until = self.store_time(site) + timedelta(seconds=5 * SLOWNESS)
+        until = self.store_time(site) + timedelta(seconds=9 * SLOWNESS)
         wait_until("two leases are over, by the store's time", lambda: self.store_time(site) > until, BOUND)
         self.start(site, self.daemons, PARTIES[2])
         self.applied_once(site)

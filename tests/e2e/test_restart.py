@@ -227,7 +227,7 @@ def run_sever(test: unittest.TestCase, world: World) -> None:
 
 
 def run_timeout(test: unittest.TestCase, world: World) -> None:
-    waiting = world.start(PARTIES[0], "--timeout", f"{2 * SLOWNESS}s")
+    waiting = world.start(PARTIES[0], "--timeout", f"{4 * SLOWNESS}s")
     world.restart_daemon_when_killed()
     test.assertEqual(waiting.wait(BOUND), 81, world.said())
 

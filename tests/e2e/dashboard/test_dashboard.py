@@ -9,6 +9,7 @@ import urllib.request
 from typing import Any, Dict, List, Optional
 
 from ..support.daemon import Daemon, post_json
+from ..support.processes import wait_until
 from .browser import Browser
 
 HOSTILE = "<img src=x onerror=\"window.pwned='%s'\">"
@@ -206,8 +207,12 @@ class Dashboard(unittest.TestCase):
         # A browser opens six to one daemon; a page needs two.
         for _ in range(8):
             self.show("left")
-        with urllib.request.urlopen(f"{self.daemon.url}/metrics", timeout=60) as response:
-            self.assertIn("\nsyzygy_http_streams 2\n", response.read().decode())
+
+        def streams() -> bool:
+            with urllib.request.urlopen(f"{self.daemon.url}/metrics", timeout=60) as response:
+                return "\nsyzygy_http_streams 2\n" in response.read().decode()
+
+        wait_until("the daemon has heard who left", streams)
 
     def test_says_when_the_connection_is_lost_and_comes_back(self) -> None:
         show = self.browser

@@ -35,7 +35,7 @@ class TlsAndTokenTest(unittest.TestCase):
         self.addCleanup(self.daemon.close)
 
     def quorum(self, **options: Any) -> SyzygyQuorum:
-        return SyzygyQuorum(**{"url": self.daemon.url, "prefix": "test", "ca_file": self.certificate, "connect_timeout": 1, **options})
+        return SyzygyQuorum(**{"url": self.daemon.url, "prefix": "test", "ca_file": self.certificate, "connect_timeout": 20, **options})
 
     def refused(self, kind: type, **options: Any) -> str:
         with self.assertRaises(kind) as caught:
