@@ -102,8 +102,10 @@ struct Way {
   void on(const happening::Diverged& diverged) {
     std::string text;
     for (const auto& d : diverged.with) {
-      text += (text.empty() ? "" : "; ") + joined({d.other_parties().begin(), d.other_parties().end()}) +
-              " hold another plan: " + d.first_difference();
+      const auto others = joined({d.other_parties().begin(), d.other_parties().end()});
+      text += (text.empty() ? "" : "; ") +
+              (others.empty() ? "somebody came with another plan, and left" : others + " hold another plan") + ": " +
+              d.first_difference();
     }
     narrator.warn(text);
     if (settings.on_divergence != "fail") return;

@@ -259,6 +259,7 @@ std::optional<Happening> Session::Impl::joined(const v1::JoinResponse& response,
     self_.settling = response.verdict() == v1::VERDICT_SETTLE;
     member_ = waits;
     unknown_to_daemon_ = false;
+    diverged_heard_.clear();
     renew_lost_.reset();
   }
   if (waits) set_lease(sent_at, response.lease_left(), &response.renew_after());
@@ -300,11 +301,13 @@ std::optional<Happening> Session::Impl::decide() {
   View view;
   Self self;
   bool unknown = false;
+  std::vector<v1::Divergence> heard;
   {
     const std::lock_guard lock(mutex_);
     view = view_;
     self = self_;
     unknown = std::exchange(unknown_to_daemon_, false);
+    heard = std::exchange(diverged_heard_, {});
   }
   const bool busy = self.running != Token{};
   if (phase_ == Phase::kMember && !busy && unknown) {
@@ -321,6 +324,8 @@ std::optional<Happening> Session::Impl::decide() {
           return Diverged{{own->diverged().begin(), own->diverged().end()}, view};
         }
       }
+      // Whoever came with another plan has left before a view showed it.
+      if (!heard.empty() && others.empty()) return Diverged{std::move(heard), view};
     }
     auto happening = std::visit([&](const auto& move) { return follow(view, move); }, next_move(*view, self));
     if (happening) return happening;

@@ -88,7 +88,8 @@ struct Elected {
   v1::Round round;
   View view;
 };
-// Parties gather around different plans. Told again when the other side changes. The wait goes on.
+// Parties gather around different plans. Told again when the other side changes; of one who has left already, only the
+// first difference is known. The wait goes on.
 struct Diverged {
   std::vector<v1::Divergence> with;
   View view;

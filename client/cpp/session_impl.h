@@ -164,6 +164,7 @@ class Session::Impl {
   v1::Applier applier_;          // the last that it saw run there
   bool memory_refused_ = false;  // the daemon knew nothing of this process: it is told everything
   std::vector<v1::Event> events_;
+  std::vector<v1::Divergence> diverged_heard_;  // by events, since decide() looked: in a view they may never stand
   bool gap_ = false;
   std::map<std::string, std::string> dissolved_why_;  // by round
   BootTime lease_sent_{};

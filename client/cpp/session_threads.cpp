@@ -25,6 +25,9 @@ void Session::Impl::merge(const v1::Target& target, const google::protobuf::Repe
         if (event.kind() == v1::EVENT_KIND_ROUND_MOVED && event.state_to() == v1::ROUND_STATE_DISSOLVED) {
           dissolved_why_[event.round_id()] = event.text();
         }
+        if (event.kind() == v1::EVENT_KIND_DIVERGED && event.round_id() == self_.round.value) {
+          diverged_heard_.emplace_back().set_first_difference(event.text());
+        }
       }
       events_.insert(events_.end(), events->begin(), events->end());
       if (events_.size() > kEventsKept) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -102,11 +103,12 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   [[nodiscard]] Endpoint endpoint() const { return port_.endpoint(); }
 
   // The target's next revision: `change` edits it; the watchers hear of it, with one event.
-  void move(const std::function<void(v1::Target&)>& change) {
+  void move(const std::function<void(v1::Target&)>& change, const v1::Event& event = {}) {
     {
       const std::lock_guard lock(mutex_);
       change(target_);
       target_.set_revision(target_.revision() + 1);
+      events_[target_.revision()] = event;
     }
     moved_.notify_all();
   }
@@ -324,8 +326,8 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
       for (std::uint64_t revision = std::max<std::uint64_t>(target_.revision(), 2) - 1; revision <= target_.revision();
            ++revision) {
         auto* event = response.add_events();
+        if (const auto told = events_.find(revision); told != events_.end()) *event = told->second;
         event->set_revision(revision);
-        event->set_text("moved");
       }
       sent = target_.revision();
       repeated = repeats_;
@@ -340,6 +342,7 @@ class ScriptedDaemon final : public v1::Coordinator::Service {
   std::mutex mutex_;
   std::condition_variable moved_;
   v1::Target target_;
+  std::map<std::uint64_t, v1::Event> events_;  // by revision
   int repeats_ = 0;
   bool stopping_ = false;
   const DeafPort port_;  // its own, also between stop() and start()

@@ -885,6 +885,28 @@ TEST_F(SessionTest, DivergenceIsToldWhenItChanges) {
   EXPECT_EQ(count<Diverged>(), 2u);
 }
 
+TEST_F(SessionTest, ADivergenceThatHasPassedIsToldByItsEvent) {
+  Session session(client_of(quick_client({daemon.endpoint()})), options());
+  await<Changed>(session);
+  v1::Event event;
+  event.set_kind(v1::EVENT_KIND_DIVERGED);
+  event.set_round_id("another's");
+  daemon.move([](auto&) {}, event);
+  event.set_round_id("r1");
+  event.set_text("step 2: 0005 here, 0006 there");
+  daemon.move([](auto&) {}, event);
+  const auto diverged = await<Diverged>(session);
+  ASSERT_EQ(diverged.with.size(), 1u);
+  EXPECT_EQ(diverged.with[0].first_difference(), event.text());
+  EXPECT_EQ(diverged.with[0].other_parties_size(), 0);
+  // Told with the view that shows it, it is told once.
+  daemon.move([](auto& t) { t.mutable_rounds(0)->add_diverged()->set_other_round_id("r2"); }, event);
+  EXPECT_EQ(await<Diverged>(session).with.at(0).other_round_id(), "r2");
+  daemon.move([](auto& t) { end(t, v1::ROUND_STATE_SUCCEEDED); });
+  await<Finished>(session);
+  EXPECT_EQ(count<Diverged>(), 2u);
+}
+
 TEST_F(SessionTest, AWatchThatHangsIsMadeUpForByRenewals) {
   daemon.on_watch = [&](auto& context, auto&, auto&) { return daemon.never(context); };
   auto client = quick_client({daemon.endpoint()});
