@@ -461,6 +461,12 @@ Ms Checker::heard(const IncarnationId& incarnation) const {
   return heard == heard_.end() ? world_.now() : heard->second;
 }
 
+// The latest counts: a commit that comes late is not undone by a later word that was answered at once.
+void Checker::hear(const IncarnationId& incarnation, Ms until) {
+  Ms& heard = heard_.try_emplace(incarnation, until).first->second;
+  heard = std::max(heard, until);
+}
+
 // Once per lease: only a word from its holder earns the next. One who is in two rounds has a lease in each.
 void Checker::check_grace(const round::Record& before, const round::Record& after) {
   std::set<IncarnationId> extended;
@@ -488,7 +494,7 @@ void Checker::check_grace(const round::Record& before, const round::Record& afte
 
 void Checker::ends(const std::string& daemon) {
   for (auto& [incarnation, daemons] : unanswered_) {
-    if (daemons.erase(daemon) > 0) heard_[incarnation] = world_.now() + Truth::kLateMost;
+    if (daemons.erase(daemon) > 0) hear(incarnation, world_.now() + Truth::kLateMost);
   }
 }
 
@@ -509,7 +515,7 @@ Checker::Asked Checker::asked(const round::Command& command, bool altered, const
     said_ended_.emplace(report->request.incarnation, report->token);
   }
   if (const IncarnationId* who = asker_of(command); who != nullptr && !altered) {
-    heard_[*who] = world_.now();
+    hear(*who, world_.now());
     unanswered_[*who].insert(daemon);
   }
   if (const round::RequestId* request = request_of(command)) {
@@ -533,7 +539,7 @@ void Checker::answered(const Asked& asked, const round::Command& command, const 
     auto& open = unanswered_[*who];
     if (const auto one = open.find(asked.daemon); one != open.end()) open.erase(one);
     // It was executed between the two, or, of an error, by a commit that comes late.
-    heard_[*who] = world_.now() + (answer ? 0 : Truth::kLateMost);
+    hear(*who, world_.now() + (answer ? 0 : Truth::kLateMost));
   }
   const auto named = [&] {
     return "request " + std::to_string(request->sequence) + " of " + request->incarnation.value;

@@ -102,6 +102,7 @@ class Checker {
   void count_round(const RoundId& round, round::State state);
   // When a daemon heard of it last: now, where it has asked and was not answered.
   [[nodiscard]] Ms heard(const IncarnationId& incarnation) const;
+  void hear(const IncarnationId& incarnation, Ms until);
   void broke(const std::string& what) { world_.broke(what); }
 
   struct Life {
