@@ -535,15 +535,20 @@ TEST_F(Postgres, WhatAMigrationSetsForItsSessionEndsWithIt) {
   const RunInfo run = run_info(1);
   claimed(*target, run);
   value("create role " + database_ + "_role; grant create, usage on schema public to " + database_ + "_role");
-  // Without rights on our tables, without a search path, and with a timeout: our own writes must not mind.
+  // Without rights on our tables, without a search path, and with a timeout: our own writes must not mind. They take
+  // longer here than that timeout, and what takes it back, which it still holds for, does not.
+  value(
+      "create function slow() returns trigger language plpgsql as 'begin perform pg_catalog.pg_sleep(2); return new; "
+      "end'; create trigger slow before insert on syzygy.history for each row execute function slow()");
   EXPECT_EQ(text(apply(*target, run,
                        planned("0001", "create table public.a (id int); set role " + database_ +
                                            "_role; select pg_catalog.set_config('search_path', '', false); set "
-                                           "statement_timeout = 1; set default_transaction_read_only = on"))),
+                                           "statement_timeout = 1000; set default_transaction_read_only = on"))),
             "applied");
+  value("drop trigger slow on syzygy.history");
   EXPECT_EQ(text(apply(*target, run,
                        planned("0002",
-                               "insert into a values (1); select pg_sleep(0.05); create table b (id "
+                               "insert into a values (1); select pg_sleep(2); create table b (id "
                                "int)"))),
             "applied");
   EXPECT_EQ(value("select tableowner from pg_tables where tablename = 'b'"), "postgres");
