@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "migration/sql/builtins.h"
 #include "migration/stage/stage.h"
 #include "migration/stage/transaction.h"
 #include "tests/support/postgres.h"
@@ -198,6 +199,27 @@ TEST(PostgresTruth, WhatCannotRunInATransaction) {
     EXPECT_EQ(refused, read_meaning(Dialect::kPostgres, sql).in_transaction == InTransaction::kRefused)
         << sql << ": " << said;
   }
+}
+
+// Of each name the least steady of what the server has; a name that it lacks is of an extension, or of a newer one.
+TEST(PostgresTruth, ItsFunctionsChangeAsListed) {
+  for (const Volatility one : {Volatility::kImmutable, Volatility::kStable, Volatility::kVolatile}) {
+    std::string names;
+    for (const std::string_view name : functions_of(one)) {
+      names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
+      EXPECT_EQ(volatility_of(name), one) << name;
+    }
+    const std::string grade = std::to_string(static_cast<int>(one));
+    EXPECT_EQ(PostgresServer::shared().value(
+                  database(),
+                  "SELECT string_agg(name, ' ') FROM unnest(ARRAY[" + names +
+                      "]) name WHERE coalesce((SELECT max(position(provolatile::text IN 'isv') - 1) FROM pg_proc WHERE "
+                      "proname = name AND pronamespace = 'pg_catalog'::regnamespace), 2) <> " +
+                      grade),
+              "")
+        << grade;
+  }
+  EXPECT_EQ(volatility_of("generate_ulid"), std::nullopt);
 }
 
 TEST(PostgresTruth, ANewEnumValueIsUsedOnlyAfterItsTransaction) {

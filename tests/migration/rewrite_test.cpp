@@ -46,6 +46,9 @@ TEST(Commute, OnlyWhatIsProvablyHarmless) {
   EXPECT_FALSE(may_swap("DROP TABLE a", "CREATE TABLE b (id int REFERENCES a)"));
   EXPECT_FALSE(may_swap("ALTER TABLE a RENAME TO b", "CREATE TABLE a (id int)"));
   EXPECT_FALSE(may_swap("ALTER TABLE a RENAME TO b", "ALTER TABLE b ADD COLUMN x int"));
+  EXPECT_TRUE(may_swap("DROP INDEX i", "CREATE INDEX j ON a (x)"));
+  EXPECT_FALSE(may_swap("DROP INDEX i", "DROP TABLE a"));
+  EXPECT_FALSE(may_swap("DROP INDEX i", "ALTER TABLE a DROP COLUMN x"));
   EXPECT_FALSE(may_swap("DROP TABLE a", "DO $$ BEGIN PERFORM f(); END $$"));
   EXPECT_FALSE(may_swap("ALTER TABLE a DROP CONSTRAINT c", "ALTER TABLE a ADD CONSTRAINT c CHECK (x > 0)"));
   EXPECT_FALSE(may_swap("ALTER TABLE a ADD CHECK (x > 0)", "ALTER TABLE a ALTER x TYPE text"));
@@ -64,6 +67,20 @@ TEST(Chunks, AreTheTextByteForByte) {
   EXPECT_EQ(together + chunks.rest, wanted);
   EXPECT_EQ(chunks.header, "-- top\n\n");
   EXPECT_EQ(chunks.statements[0].after, " -- one\n");
+}
+
+// As PostgreSQL 15 names them.
+TEST(Deparse, AnIndexWithoutANameGetsTheServersOne) {
+  const auto name = [](const std::string& rest) {
+    const auto apart = concurrently("CREATE INDEX ON s.t " + rest, 0);
+    return apart ? apart->name : "";
+  };
+  EXPECT_EQ(name("(a, b)"), "t_a_b_idx");
+  EXPECT_EQ(name("(coalesce(a, 0))"), "t_coalesce_idx");
+  EXPECT_EQ(name("(lower(b), (a + 1), (a + 2))"), "t_lower_expr_expr1_idx");
+  EXPECT_EQ(name("((CASE WHEN a > 1 THEN 1 ELSE 2 END), (nullif(a, 1)), greatest(a, 1))"),
+            "t_case_nullif_greatest_idx");
+  EXPECT_EQ(name("(a) INCLUDE (b)"), "t_a_b_idx");
 }
 
 TEST(Deparse, NamesThatNeedQuotesGetThem) {
@@ -112,7 +129,7 @@ TEST(Deparse, WhatIsWrittenMeansTheSame) {
       EXPECT_EQ(written.actions.front(), meant.actions[1]) << statement << "\n" << *alone;
       EXPECT_EQ(written.names, read_meaning(Dialect::kPostgres, "ALTER TABLE " + q + " " + command).names) << *alone;
     }
-    EXPECT_EQ(concurrently("CREATE INDEX " + q + " ON " + q + " (" + q + ")", 0, "x")->sql,
+    EXPECT_EQ(concurrently("CREATE INDEX " + q + " ON " + q + " (" + q + ")", 0)->sql,
               "CREATE INDEX CONCURRENTLY " + q + " ON " + q + " USING btree (" + q + ")");
     EXPECT_EQ(not_valid("ALTER TABLE " + q + " ADD CONSTRAINT " + q + " CHECK (" + q + " > 0)", 0, "x")->sql,
               "ALTER TABLE " + q + " ADD CONSTRAINT " + q + " CHECK (" + q + " > 0) NOT VALID");
@@ -123,8 +140,8 @@ TEST(Deparse, WhatIsWrittenMeansTheSame) {
                          0, "t", "k")
                 ->index,
             "CREATE UNIQUE INDEX CONCURRENTLY k ON t (a) INCLUDE (b) NULLS NOT DISTINCT TABLESPACE \"Fast\"");
-  EXPECT_EQ(concurrently("CREATE INDEX ON t (a)", 0, "My_idx")->sql,
-            "CREATE INDEX CONCURRENTLY \"My_idx\" ON t USING btree (a)");
+  EXPECT_EQ(concurrently("CREATE INDEX ON \"My\" (a)", 0)->sql,
+            "CREATE INDEX CONCURRENTLY \"My_a_idx\" ON \"My\" USING btree (a)");
 }
 
 TEST(Deparse, MadeNamesFitAndStayApart) {
@@ -156,6 +173,34 @@ TEST(Split, AnyBytesGiveAnAnswer) {
     const auto split = split_migration(migration, Schema(), {});
     EXPECT_TRUE(split || !split.error().message.empty());
   }
+}
+
+Migration migration_of(const std::string& text) {
+  Migration migration;
+  migration.id = StepId{"1"};
+  migration.up.text = text;
+  migration.up.path = "1.sql";
+  return migration;
+}
+
+// Nothing says whose index it is, and nothing drops one that went with its table.
+TEST(Split, AnIndexIsDroppedBeforeWhatWouldTakeItAway) {
+  for (const std::string later : {"DROP TABLE a;", "ALTER TABLE a DROP COLUMN x;"}) {
+    const auto split = split_migration(migration_of("DROP INDEX i;\n" + later + "\n"), Schema(), {});
+    ASSERT_TRUE(split) << split.error().message;
+    const auto& parts = split->parts;
+    ASSERT_GE(parts.size(), 2U) << later;
+    EXPECT_THAT(parts[parts.size() - 2].up, HasSubstr("DROP INDEX CONCURRENTLY i"));
+    EXPECT_THAT(parts.back().up, HasSubstr(later));
+  }
+}
+
+TEST(Split, AColumnThatIsDroppedAndAddedAnewIsRefused) {
+  const auto split = split_migration(migration_of("ALTER TABLE a DROP COLUMN x, ADD COLUMN x text[];\n"), Schema(), {});
+  ASSERT_FALSE(split);
+  EXPECT_EQ(split.error().reason, "SPLIT_REFUSED");
+  EXPECT_THAT(split.error().message, HasSubstr("give the new column another name"));
+  EXPECT_TRUE(split_migration(migration_of("ALTER TABLE a DROP COLUMN x, ADD COLUMN y text[];\n"), Schema(), {}));
 }
 
 TEST(StagedWrite, AllFilesOrNone) {

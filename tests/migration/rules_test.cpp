@@ -238,6 +238,16 @@ TEST(Lint, ALookIntoDoBlocksAndCalledFunctions) {
               Not(Contains("truncate")));
 }
 
+TEST(Lint, WhatARoleOwnsIsNotDroppedUnseen) {
+  EXPECT_THAT(lint_text("DROP OWNED BY clerk"), Contains("drop-schema"));
+  EXPECT_THAT(lint_text("REASSIGN OWNED BY clerk TO boss"), Not(Contains("drop-schema")));
+}
+
+TEST(Lint, WhatEndsADetachKeepsNobodyOut) {
+  EXPECT_THAT(lint_text("ALTER TABLE events DETACH PARTITION events_2025"), Contains("detach-partition"));
+  EXPECT_THAT(lint_text("ALTER TABLE events DETACH PARTITION events_2025 FINALIZE"), Not(Contains("detach-partition")));
+}
+
 TEST(Lint, ANameIsMeasuredInBytesAsTheServerKeepsIt) {
   std::string umlauts;
   for (int i = 0; i < 31; ++i) umlauts += "\xC3\xB6";

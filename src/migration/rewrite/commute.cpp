@@ -110,6 +110,18 @@ bool leaves_columns(const Action& action) {
   }
 }
 
+// What takes indexes away that it does not name.
+bool takes_indexes(const Action& action) {
+  const bool drops_table = action.kind == ActionKind::kDrop && (action.object.kind == ObjectKind::kTable ||
+                                                                action.object.kind == ObjectKind::kMaterializedView ||
+                                                                action.object.kind == ObjectKind::kSchema);
+  return drops_table || action.kind == ActionKind::kDropColumn;
+}
+
+bool drops_index(const Action& action) {
+  return action.kind == ActionKind::kDrop && action.object.kind == ObjectKind::kIndex;
+}
+
 }  // namespace
 
 std::string why_in_order(Dialect dialect, const Moved& earlier, const Moved& later) {
@@ -117,6 +129,11 @@ std::string why_in_order(Dialect dialect, const Moved& earlier, const Moved& lat
     return footprint_of(dialect, {Statement{.text = moved.sql, .offset = 0, .place = {}, .comments = {}}},
                         {moved.meaning});
   };
+  // Whose index it is, a DROP INDEX does not say.
+  if (std::ranges::any_of(earlier.meaning.actions, drops_index) &&
+      std::ranges::any_of(later.meaning.actions, takes_indexes)) {
+    return "the later one also drops the indexes of what it drops";
+  }
   Footprints footprints;
   footprints.add(0, footprint(earlier));
   const auto tie = footprints.find(footprint(later));

@@ -348,7 +348,80 @@ std::optional<UniqueApart> unique_apart(std::string_view statement, std::size_t 
   return apart;
 }
 
-std::optional<Apart> concurrently(std::string_view statement, std::size_t position, const std::string& name) {
+namespace {
+
+std::string_view last_word(PgQuery__Node* const* names, std::size_t count) {
+  const PgQuery__Node* last = count == 0 ? nullptr : names[count - 1];
+  return last != nullptr && last->node_case == PG_QUERY__NODE__NODE_STRING ? last->string->sval : std::string_view();
+}
+
+// What PostgreSQL calls an expression of an index in the name that it makes up; empty where it says "expr". `weak`: a
+// better word further out wins.
+std::string_view word_for(const PgQuery__Node* node, bool& weak) {
+  weak = false;
+  if (node == nullptr) return {};
+  switch (node->node_case) {
+    case PG_QUERY__NODE__NODE_COLUMN_REF:
+      return last_word(node->column_ref->fields, node->column_ref->n_fields);
+    case PG_QUERY__NODE__NODE_FUNC_CALL:
+      return last_word(node->func_call->funcname, node->func_call->n_funcname);
+    case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
+      return word_for(node->collate_clause->arg, weak);
+    case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+      return "coalesce";
+    case PG_QUERY__NODE__NODE_MIN_MAX_EXPR:
+      return node->min_max_expr->op == PG_QUERY__MIN_MAX_OP__IS_LEAST ? "least" : "greatest";
+    case PG_QUERY__NODE__NODE_A_ARRAY_EXPR:
+      return "array";
+    case PG_QUERY__NODE__NODE_ROW_EXPR:
+      return "row";
+    case PG_QUERY__NODE__NODE_A_EXPR:
+      return node->a_expr->kind == PG_QUERY__A__EXPR__KIND__AEXPR_NULLIF ? "nullif" : std::string_view();
+    case PG_QUERY__NODE__NODE_TYPE_CAST: {
+      const std::string_view inner = word_for(node->type_cast->arg, weak);
+      if (!inner.empty() && !weak) return inner;
+      weak = true;
+      const PgQuery__TypeName* type = node->type_cast->type_name;
+      return type == nullptr ? inner : last_word(type->names, type->n_names);
+    }
+    case PG_QUERY__NODE__NODE_CASE_EXPR: {
+      const std::string_view inner = word_for(node->case_expr->defresult, weak);
+      if (!inner.empty() && !weak) return inner;
+      weak = true;
+      return "case";
+    }
+    default:
+      return {};
+  }
+}
+
+// The name that PostgreSQL would make up, where no other relation has it.
+std::string name_of_index(const PgQuery__IndexStmt& index) {
+  std::vector<std::string> columns;
+  const auto add = [&](PgQuery__Node* const* params, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const PgQuery__IndexElem* element = params[i]->index_elem;
+      bool weak = false;
+      std::string_view word = *element->name != '\0' ? element->name : word_for(element->expr, weak);
+      if (word.empty()) word = "expr";
+      std::string column(word);
+      for (int n = 1; std::ranges::find(columns, column) != columns.end(); ++n) {
+        column = std::string(word) + std::to_string(n);
+      }
+      columns.push_back(std::move(column));
+    }
+  };
+  add(index.index_params, index.n_index_params);
+  add(index.index_including_params, index.n_index_including_params);
+  std::vector<std::string_view> words{index.relation->relname};
+  words.insert(words.end(), columns.begin(), columns.end());
+  words.emplace_back("idx");
+  return made_name(words);
+}
+
+}  // namespace
+
+std::optional<Apart> concurrently(std::string_view statement, std::size_t position) {
   auto tree = Tree::read(statement);
   if (tree == nullptr) return std::nullopt;
   PgQuery__Node* node = tree->statement();
@@ -356,7 +429,7 @@ std::optional<Apart> concurrently(std::string_view statement, std::size_t positi
   if (node->node_case == PG_QUERY__NODE__NODE_INDEX_STMT) {
     PgQuery__IndexStmt* index = node->index_stmt;
     index->concurrent = 1;
-    if (*index->idxname == '\0') index->idxname = tree->keep(name);
+    if (*index->idxname == '\0') index->idxname = tree->keep(name_of_index(*index));
     named = index->idxname;
   } else {
     if (node->node_case != PG_QUERY__NODE__NODE_DROP_STMT || position >= node->drop_stmt->n_objects)

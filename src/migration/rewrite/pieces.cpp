@@ -565,10 +565,7 @@ Rewriter::Treated Rewriter::create_index(const Action& action) {
                       ": before the deployment only if old code never writes the same value twice, else after it. Say "
                       "which: --stage pre_deploy or --stage post_deploy, or -- syzygy:stage in the file");
   }
-  std::vector<std::string_view> words{action.on.name};
-  for (const std::string& column : action.columns) words.push_back(column.empty() ? "expr" : std::string_view(column));
-  words.emplace_back("idx");
-  const auto apart = concurrently(statement_, 0, made_name(words));
+  const auto apart = concurrently(statement_, 0);
   if (!apart) return not_taken_apart();
   Pieces pieces;
   pieces.push_back(principal(outside(piece(*stage, 0, apart->sql))));
@@ -577,7 +574,7 @@ Rewriter::Treated Rewriter::create_index(const Action& action) {
 
 Rewriter::Treated Rewriter::drop_index(const Action& action) {
   if (action.concurrently || action.cascade) return std::nullopt;
-  const auto apart = concurrently(statement_, action.position, {});
+  const auto apart = concurrently(statement_, action.position);
   if (!apart) return not_taken_apart();
   Pieces pieces;
   pieces.push_back(principal(outside(post(0, apart->sql))));

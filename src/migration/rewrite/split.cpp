@@ -73,6 +73,7 @@ class Splitter {
     effects_ = options_.effects.size() == up_.meanings.size() ? options_.effects : up_.meanings;
     if (options_.dialect == Dialect::kSqlite && migration_.up.no_transaction) return as_a_whole();
     if (auto cut = cut_into_pieces(); !cut) return std::unexpected(cut.error());
+    if (auto apart = check_columns(); !apart) return std::unexpected(apart.error());
     if (auto ordered = check_order(); !ordered) return std::unexpected(ordered.error());
     place_neutral();
     arrange();
@@ -227,6 +228,31 @@ class Splitter {
       }
       created.note(meaning);
       for (const Action& action : meaning.actions) schema_.apply(action);
+    }
+    return {};
+  }
+
+  // A column that one statement drops and adds anew: between the halves its name would be both.
+  Result<void> check_columns() const {
+    for (std::size_t i = up_.first; i < up_.last; ++i) {
+      const std::vector<Action>& actions = effects_[i].actions;
+      for (const Action& dropped : actions) {
+        const auto again = [&](const Action& added) {
+          return added.kind == ActionKind::kAddColumn && added.object == dropped.object && added.part == dropped.part;
+        };
+        const auto is_here = [&](Stage stage) {
+          return std::ranges::any_of(pieces_, [&](const Piece& piece) {
+            return piece.statement == i && !piece.neutral && piece.stage == stage;
+          });
+        };
+        if (dropped.kind != ActionKind::kDropColumn || std::ranges::none_of(actions, again)) continue;
+        if (!is_here(Stage::kPreDeploy) || !is_here(Stage::kPostDeploy)) continue;
+        return refuse(i, "SPLIT_REFUSED",
+                      "drops column " + dropped.part + " of " + describe(dropped.object) +
+                          " and adds it anew: old code knows only the old one, new code only the new one. Recipe: give "
+                          "the new column another name, let the code move to it, and drop the old one after the "
+                          "deployment");
+      }
     }
     return {};
   }

@@ -5,8 +5,7 @@ namespace syzygy {
 namespace {
 
 void check_detach_partition(const Action& action, const Subject& subject, Report& report) {
-  if (action.kind != ActionKind::kDetachPartition || action.concurrently || action.note == "NO INHERIT" ||
-      subject.server < 14)
+  if (action.kind != ActionKind::kDetachPartition || action.concurrently || !action.note.empty() || subject.server < 14)
     return;
   report.add("detaches " + describe(action.other) + " while every query of " + describe(action.object) + " waits",
              "-- syzygy:no-transaction\nALTER TABLE " + sql_name(action.object) + " DETACH PARTITION " +

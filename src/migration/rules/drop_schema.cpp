@@ -1,3 +1,4 @@
+#include "base/shown.h"
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 
@@ -6,6 +7,8 @@ namespace {
 
 void check_drop_schema(const Action& action, const Subject& subject, Report& report) {
   if (drops(action, ObjectKind::kDatabase)) report.add("drops " + describe(action.object) + ", with all that is in it");
+  const bool owned = drops(action, ObjectKind::kOther) && action.note == "everything owned by";
+  if (owned) report.add("drops everything that " + shown(action.object.name) + " owns in this database");
   const bool before = subject.one_phase || subject.stage != Stage::kPostDeploy;
   if (drops(action, ObjectKind::kSchema) && before)
     report.add("drops " + describe(action.object) + " while old code may still use what is in it");
@@ -16,10 +19,10 @@ void check_drop_schema(const Action& action, const Subject& subject, Report& rep
 const Rule kDropSchema{
     .id = "drop-schema",
     .aliases = {"ban-drop-database"},
-    .title = "A schema or a database is dropped",
+    .title = "A schema, a database or all that a role owns is dropped",
     .group = HazardGroup::kBreaksOldCode,
     .severity = Severity::kError,
-    .triggers = "DROP SCHEMA before the deployment; DROP DATABASE at any time.",
+    .triggers = "DROP SCHEMA before the deployment; DROP DATABASE and DROP OWNED at any time.",
     .why =
         "All that stands in it goes with it, for old code and for everybody else. A migration is no place to drop a "
         "database.",

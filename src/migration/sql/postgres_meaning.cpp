@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "migration/sql/builtins.h"
 #include "migration/sql/lexer.h"
 #include "migration/sql/postgres_parser.h"
 #include "migration/sql/readers.h"
@@ -171,40 +172,13 @@ ConstraintKind constraint_kind(std::string_view type) {
 
 bool is_null_constant(const json::object& expression) { return flag(child(expression, "A_Const"), "isnull"); }
 
+// Of the name of a function: one that PostgreSQL looks for among its own first.
+bool is_builtin(const json::array& names) {
+  return names.size() == 1 || (names.size() == 2 && string_of(names.front()) == "pg_catalog");
+}
+
 // What a value depends on. Casts of constants are constants; of the functions only PostgreSQL's own are known.
 DefaultKind default_kind(const json::object& expression) {
-  static constexpr std::array kStable = {"now",
-                                         "transaction_timestamp",
-                                         "statement_timestamp",
-                                         "current_setting",
-                                         "to_char",
-                                         "current_schema",
-                                         "txid_current",
-                                         "pg_backend_pid",
-                                         "timezone",
-                                         "date_trunc",
-                                         "to_timestamp",
-                                         "current_database"};
-  static constexpr std::array kVolatile = {"random",    "gen_random_uuid",  "uuid_generate_v4", "uuid_generate_v1",
-                                           "timeofday", "clock_timestamp",  "nextval",          "uuid_generate_v1mc",
-                                           "setval",    "gen_random_bytes", "uuidv4",           "uuidv7",
-                                           "gen_salt"};
-  static constexpr std::array kImmutable = {"lower",
-                                            "upper",
-                                            "concat",
-                                            "length",
-                                            "coalesce",
-                                            "md5",
-                                            "repeat",
-                                            "array",
-                                            "make_date",
-                                            "jsonb_build_object",
-                                            "left",
-                                            "decode",
-                                            "json_build_object",
-                                            "jsonb_build_array",
-                                            "make_interval",
-                                            "to_jsonb"};
   if (expression.empty()) return DefaultKind::kNone;
   DefaultKind kind = DefaultKind::kConstant;
   const auto raise = [&](DefaultKind to) { kind = std::max(kind, to); };
@@ -213,12 +187,13 @@ DefaultKind default_kind(const json::object& expression) {
     if (key == "SQLValueFunction") raise(DefaultKind::kStable);
     if (key == "FuncCall") {
       const json::array& names = list(found, "funcname");
-      const std::string name = names.empty() ? std::string() : string_of(names.back());
-      const auto is_in = [&](const auto& known) { return std::ranges::find(known, name) != known.end(); };
-      raise(is_in(kStable)      ? DefaultKind::kStable
-            : is_in(kVolatile)  ? DefaultKind::kVolatile
-            : is_in(kImmutable) ? DefaultKind::kConstant
-                                : DefaultKind::kFunction);
+      const auto known = names.empty() ? std::nullopt : volatility_of(string_of(names.back()));
+      // Those of an extension stand in whatever schema it was put into.
+      const bool theirs = is_builtin(names) || known == Volatility::kVolatile;
+      raise(!known || !theirs                ? DefaultKind::kFunction
+            : known == Volatility::kVolatile ? DefaultKind::kVolatile
+            : known == Volatility::kStable   ? DefaultKind::kStable
+                                             : DefaultKind::kConstant);
     }
     return true;
   };
@@ -380,6 +355,7 @@ Action alter_command(const ObjectName& object, const json::object& command, Mean
     action.part = text(partition, "relname");
     action.other = relation(type == "AT_DropInherit" ? child(definition, "RangeVar") : partition);
     if (type == "AT_DropInherit") action.note = "NO INHERIT";
+    if (type == "AT_DetachPartitionFinalize") action.note = "FINALIZE";
     action.concurrently = flag(child(definition, "PartitionCmd"), "concurrent");
     if (action.concurrently) refused_in_transaction(meaning, "ALTER TABLE ... DETACH PARTITION ... CONCURRENTLY");
     return action;
@@ -652,35 +628,8 @@ void read_set_schema(const json::object& node, Meaning& meaning) {
 // Functions that a SELECT in a migration calls for what they compute, or for a session or sequence; every other one may
 // do anything.
 bool is_harmless_function(const json::object& call) {
-  static constexpr std::array kHarmless = {"set_config",
-                                           "current_setting",
-                                           "setval",
-                                           "nextval",
-                                           "currval",
-                                           "lastval",
-                                           "now",
-                                           "count",
-                                           "max",
-                                           "min",
-                                           "sum",
-                                           "coalesce",
-                                           "greatest",
-                                           "version",
-                                           "to_regclass",
-                                           "pg_get_serial_sequence",
-                                           "pg_advisory_xact_lock",
-                                           "pg_notify",
-                                           "lower",
-                                           "upper",
-                                           "length",
-                                           "pg_sleep",
-                                           "format",
-                                           "quote_ident",
-                                           "concat",
-                                           "exists"};
   const json::array& names = list(call, "funcname");
-  return !names.empty() && (names.size() == 1 || string_of(names.front()) == "pg_catalog") &&
-         std::ranges::find(kHarmless, string_of(names.back())) != kHarmless.end();
+  return is_builtin(names) && volatility_of(string_of(names.back())).has_value();
 }
 
 // SELECT, VALUES, and whatever stands in WITH: what it writes, and whether it calls what we do not know.
@@ -957,6 +906,17 @@ void read_rule(const json::object& node, Meaning& meaning) {
   meaning.actions.push_back(std::move(action));
 }
 
+void read_drop_owned(const json::object& node, Meaning& meaning) {
+  for (const auto& role : list(node, "roles")) {
+    Action action = act(ActionKind::kDrop, {ObjectKind::kOther, "", text(inside(role, "RoleSpec"), "rolename")},
+                        "everything owned by");
+    if (action.object.name.empty()) action.object.name = "the current role";
+    action.cascade = text(node, "behavior") == "DROP_CASCADE";
+    action.position = meaning.actions.size();
+    meaning.actions.push_back(std::move(action));
+  }
+}
+
 const std::map<std::string_view, Reader>& readers() {
   using A = ActionKind;
   using O = ObjectKind;
@@ -999,7 +959,7 @@ const std::map<std::string_view, Reader>& readers() {
       {"ImportForeignSchemaStmt", plain<A::kCreate, O::kOther>},
       {"CreateRoleStmt", read_create_role},
       {"DropRoleStmt", read_drop_role},
-      {"DropOwnedStmt", plain<A::kDrop, O::kOther>},
+      {"DropOwnedStmt", read_drop_owned},
       {"DropUserMappingStmt", plain<A::kDrop, O::kOther>},
       {"InsertStmt", read_change<A::kInsert>},
       {"UpdateStmt", read_change<A::kUpdate>},

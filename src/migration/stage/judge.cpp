@@ -90,12 +90,24 @@ Created::Created(const std::vector<Meaning>& migration) {
     bool simple = true;  // created once, then dropped once, never moved
   };
   std::map<Name, Story> stories;
+  std::vector<Part> dropped_triggers;
   for (const Meaning& meaning : migration) {
     for (const Action& action : meaning.actions) {
+      if (action.object.kind == ObjectKind::kTrigger && action.constraint == ConstraintKind::kNone) {
+        const bool creates = action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace;
+        if (action.kind == ActionKind::kDrop) dropped_triggers.push_back({action.on, action.object.name});
+        if (creates && has(dropped_triggers, action.on, action.object.name)) {
+          replaced_.push_back({action.on, action.object.name});
+        }
+      }
       if (!action.on.name.empty() || action.object.name.empty()) continue;  // a part of a table that is in use
       Story& story = stories[name_of(action.object)];
       const bool renames = action.kind == ActionKind::kRename && action.part.empty();
-      if (renames || action.kind == ActionKind::kSetSchema || action.kind == ActionKind::kReplace) {
+      const bool helper = action.kind == ActionKind::kReplace && action.object.kind == ObjectKind::kFunction &&
+                          !story.dropped && (story.created == nullptr || story.created->type == action.type);
+      if (helper) {
+        story.created = &action;
+      } else if (renames || action.kind == ActionKind::kSetSchema || action.kind == ActionKind::kReplace) {
         story.simple = false;
         if (renames) stories[name_of({action.object.kind, "", action.new_name})].simple = false;
       } else if (action.kind == ActionKind::kCreate) {
@@ -172,6 +184,10 @@ bool Created::is_kept(const ObjectName& table, std::string_view constraint) cons
   return has(kept_, table, constraint);
 }
 
+bool Created::is_replaced(const Action& dropped) const {
+  return dropped.object.kind == ObjectKind::kTrigger && has(replaced_, dropped.on, dropped.object.name);
+}
+
 const std::vector<Action>* Created::body_of(const ObjectName& function) const {
   const auto found = function.kind == ObjectKind::kFunction ? bodies_.find(function.name) : bodies_.end();
   return found != bodies_.end() ? &found->second : nullptr;
@@ -242,6 +258,7 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
       }
       return pre("creates or replaces " + describe(object));
     case ActionKind::kDrop:
+      if (created.is_replaced(action)) return pre("replaces " + describe(object));
       return post("drops " + (action.note.empty() ? describe(action.object) : action.note + " " + action.object.name));
     case ActionKind::kRename:
       return post("renames " + (action.part.empty() ? describe(object) : part_of(action, action.note)) + " to " +
@@ -277,8 +294,12 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
     case ActionKind::kAddEnumValue:
       return pre("adds value " + action.part + " to " + describe(object));
     case ActionKind::kAttachPartition:
+      if (action.note == "INHERIT") return pre("makes " + describe(object) + " inherit from " + describe(action.other));
       return pre("attaches a partition to " + describe(object));
     case ActionKind::kDetachPartition:
+      if (action.note == "NO INHERIT") {
+        return post("takes " + describe(object) + " out of what " + describe(action.other) + " holds");
+      }
       return post("detaches a partition from " + describe(object));
     case ActionKind::kGrant:
       return pre("grants rights");
@@ -315,6 +336,11 @@ Judgement judge(const Meaning& meaning, const Created& before, const StageRules&
     with_columns = before;
     with_columns->note_columns(meaning);
   }
+  // Of a DO block or a CREATE SCHEMA: what it creates is new to what follows in it.
+  const bool creates = meaning.actions.size() > 1 && std::ranges::any_of(meaning.actions, [](const Action& action) {
+                         return action.kind == ActionKind::kCreate;
+                       });
+  if (creates && !with_columns) with_columns = before;
   const Created& created = with_columns ? *with_columns : before;
   std::optional<Judgement> settled;
   // A function that the same migration defines does what its body does.
@@ -330,6 +356,11 @@ Judgement judge(const Meaning& meaning, const Created& before, const StageRules&
   for (const Action* one : actions) {
     const Action& action = *one;
     Judgement here = judge(action, created, rules);
+    if (creates) {
+      Meaning so_far;
+      so_far.actions.push_back(action);
+      with_columns->note(so_far);
+    }
     if (here.verdict == Verdict::kAmbiguous) return here;
     if (here.verdict == Verdict::kNeutral) continue;
     if (settled && settled->verdict != here.verdict) {

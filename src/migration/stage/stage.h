@@ -64,7 +64,8 @@ class Created {
   enum class Answer : std::uint8_t { kNo, kNew, kTemporary };
 
   Created() = default;
-  // Of the whole migration: what it creates and drops again is nobody's, as a temporary table is.
+  // Of the whole migration: what it creates and drops again is nobody's, as a temporary table is. So is a function that
+  // it creates OR REPLACEs first: a helper, written so that the file can run twice.
   explicit Created(const std::vector<Meaning>& migration);
 
   void note(const Meaning& meaning);
@@ -77,6 +78,9 @@ class Created {
   [[nodiscard]] bool starts_null(const ObjectName& table, std::string_view column) const;
   // A constraint that the migration has added and that old code keeps, since it does not know its columns.
   [[nodiscard]] bool is_kept(const ObjectName& table, std::string_view constraint) const;
+  // A DROP TRIGGER whose trigger the migration creates again later: CREATE OR REPLACE TRIGGER, as older servers need
+  // it.
+  [[nodiscard]] bool is_replaced(const Action& dropped) const;
   // What the body of that function does, where this migration says it; else nullptr.
   [[nodiscard]] const std::vector<Action>* body_of(const ObjectName& function) const;
 
@@ -95,6 +99,7 @@ class Created {
   std::vector<Part> kept_;                                 // constraints
   std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
   std::map<Name, std::string> passing_;                    // what is dropped again -> schema
+  std::vector<Part> replaced_;                             // triggers
   std::map<std::string, std::vector<Action>> bodies_;      // by the function's name
   std::map<std::string, std::set<std::string>> takes_;     // by the function's name: of each that is new
 };
