@@ -1,6 +1,9 @@
 // syzygy sever, leave, resolve: what an operator does about a round.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/shown.h"
 #include "client/cli/commands.h"
 #include "client/cli/convert.h"
 #include "client/cli/driver.h"
@@ -103,6 +106,13 @@ Result<void> settle_begun(const Context& context, migration::Target& target, con
   return {};
 }
 
+bool in_a_round(const v1::Target& target, const std::string& incarnation) {
+  return std::ranges::any_of(target.rounds(), [&](const v1::Round& round) {
+    return std::ranges::any_of(round.members(),
+                               [&](const v1::Member& one) { return one.incarnation() == incarnation; });
+  });
+}
+
 }  // namespace
 
 int run_sever(const Context& context) {
@@ -139,6 +149,11 @@ int run_leave(const Context& context) {
                      (context.settings.reason.empty() ? "" : ": " + context.settings.reason));
   const auto answer = client->leave(request, bound(context));
   if (!answer) return fail(context, answer.error());
+  if (!in_a_round(answer->target(), context.settings.incarnation)) {
+    return fail(context, kExitUsage,
+                "no process " + shown(context.settings.incarnation) + " is in a round of " + context.settings.target +
+                    "; syzygy status --target " + context.settings.target + " --output json names those that are");
+  }
   show(context, answer->target());
   return kExitOk;
 }

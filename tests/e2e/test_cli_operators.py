@@ -12,6 +12,31 @@ USERS = "CREATE TABLE users (id int);"
 
 
 class Operators(CliTest):
+    def test_who_is_nowhere_cannot_be_taken_out(self) -> None:
+        site = self.site()
+        at = ["--target", site.target, "--daemon", self.daemon.grpc]
+        self.assertEqual(syzygy("target", "set", site.target, "--quorum", "2", "--reason", "r", "--daemon", self.daemon.grpc).code, 0)
+        left = syzygy("leave", "--incarnation", "nobody", *at)
+        self.assertEqual(left.code, 2, left.out)
+        self.assertIn(f"no process nobody is in a round of {site.target}", left.err)
+
+    def test_a_step_that_runs_is_not_adopted(self) -> None:
+        site = self.site(postgres=True, m0001_i="-- syzygy:no-transaction\nCREATE INDEX CONCURRENTLY of_t ON t (id);")
+        looked = ["--database", site.database, "--reason", "it is built"]
+        with self.postgres.connect(site.database.rsplit("/", 1)[1]) as held, self.postgres.connect(site.database.rsplit("/", 1)[1]) as sees:
+            held.execute("CREATE TABLE t (id int)")
+            held.execute("BEGIN; INSERT INTO t VALUES (1)")  # the index waits for its end
+            applies = site.start(*site.migrate("eu-west", quorum=1), name="eu-west")
+            building = "SELECT FROM pg_stat_activity WHERE query LIKE '%CONCURRENTLY of_t%' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
+            wait_until("the index is being built", lambda: sees.execute(building).fetchone() is not None)
+            for change in (["adopt", "--at", "0001", "--dir", site.dir], ["repair", "0001"]):
+                refused = syzygy("history", *change, *looked)
+                self.assertEqual(refused.code, 65, refused.out + refused.err)
+                self.assertIn("A session still runs a step in", refused.err)
+            held.execute("COMMIT")
+            self.assertEqual(applies.wait(), 0, site.said())
+        self.assertNotIn("adopt", syzygy("history", "--database", site.database).out)
+
     def operate(self, site: Site, *arguments: str) -> Ended:
         return syzygy(*arguments, "--daemon", self.daemon.grpc)
 

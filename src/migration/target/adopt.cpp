@@ -24,6 +24,17 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
     if (!fence) return std::unexpected(fence.error());
     auto snap = read_snapshot({});
     if (!snap) return std::unexpected(snap.error());
+    if (!snap->begun.empty()) {
+      // A step outside a transaction holds no row that we wait for: only the lock of its session tells that it runs.
+      auto free = db_->step_lock_free(StepLock::kExclusive);
+      if (!free) return std::unexpected(free.error());
+      if (!*free) {
+        db_->rollback();
+        return Result<Adoption>{std::unexpected(
+            refused("STEP_RUNS", "A session still runs a step in " + describe() +
+                                     ": adopt when that has ended, if it is not in the history then."))};
+      }
+    }
     if (!snap->applied.empty()) {
       const auto is_it = [&](const auto& one) { return at && same_id(one.id, *at); };
       const auto mark = std::ranges::find_if(snap->begun, is_it);
@@ -68,14 +79,6 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
 // that holds the fence row; ends it.
 Sql<Result<Adoption>> GuardedTarget::adopt_begun(const Snapshot& snap, const KnownStep& step, Direction direction,
                                                  std::string_view who) {
-  auto free = db_->step_lock_free(StepLock::kExclusive);
-  if (!free) return std::unexpected(free.error());
-  if (!*free) {
-    db_->rollback();
-    return Result<Adoption>{std::unexpected(
-        refused("STEP_RUNS", "A session still runs a step in " + describe() + ": adopt " + step.id.value +
-                                 " when that has ended, if it is not in the history then."))};
-  }
   const bool up = direction == Direction::kUp;
   auto written = up ? ledger_.write_adopted(step, who) : ledger_.write_adopted_revert(step.id, who);
   if (!written) return std::unexpected(written.error());
