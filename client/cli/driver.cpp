@@ -135,6 +135,9 @@ struct Way {
     SYZYGY_KILL_POINT("applier.before_claim");
     const Claimed claimed = runner.claim(elected);
     SYZYGY_KILL_POINT("applier.after_claim");
+    if (claimed.claim == v1::ConfirmRequest::CLAIM_DECLINED && stop.signal() == 0) {
+      narrator.warn("this process cannot apply, and another one is asked: " + claimed.reason);
+    }
     const auto answer = session.confirm(claimed, session.lease_until() + kReportBound);
     if (!answer && answer.error().reason == "STOPPED") {
       // The daemon may have heard the claim all the same; nothing was run under it.
@@ -256,6 +259,9 @@ struct Way {
     if (reached.view != nullptr) {
       if (const v1::Round* round = find_round(*reached.view, reached.round))
         out.message += ": " + round_line(*reached.view, *round);
+    }
+    if (reached.waits_for == WaitsFor::kDaemon && !reached.contact) {
+      out.message += " (--timeout), before the daemon had taken this process in; nothing is known of the others";
     }
     if (reached.waits_for == WaitsFor::kOperator) {
       out.message +=

@@ -1,6 +1,10 @@
 // syzygy migrate: the native applier, and --plan.
 #include <fmt/format.h>
 
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
+
 #include "base/kill_point.h"
 #include "client/cli/commands.h"
 #include "client/cli/convert.h"
@@ -16,6 +20,15 @@ namespace syzygy::cli {
 namespace {
 
 constexpr std::chrono::hours kSettleMax{24};
+constexpr int kLossesMax = 5;        // connections that one step may cost: it may be what ends them
+constexpr Duration kLossPause{200};  // before the second attempt; doubled before each that follows
+
+void pause(Duration how_long, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any over;
+  std::unique_lock lock(mutex);
+  over.wait_for(lock, stop, how_long, [] { return false; });
+}
 
 class NativeRunner : public Runner {
  public:
@@ -134,7 +147,7 @@ class NativeRunner : public Runner {
     tell(step.step.id.value, index, "");
     SYZYGY_KILL_POINT("applier.before_step");
     const migration::ApplyOptions options{index + 1 == plan.steps.size()};
-    for (;;) {
+    for (int losses = 0;;) {
       auto result =
           migrations_.target().apply_step(info, step, options, progress_of(step.step.id.value, index), stop.token());
       if (const auto* applied = std::get_if<migration::Applied>(&result)) {
@@ -180,7 +193,17 @@ class NativeRunner : public Runner {
           outcome_stands = known->snapshot.outcome.has_value();
           return std::nullopt;
         case migration::Settled::What::kNotApplied:
-          continue;
+          if (++losses < kLossesMax) {
+            pause(kLossPause * (1 << (losses - 1)), stop.token());
+            continue;
+          }
+          ended_by_itself(info);
+          return failed(
+              plan, index,
+              fmt::format("the connection was lost {} times during step {}, and each time it was rolled back ({}); "
+                          "see the server's log for why it ended, and whether the step itself ends it",
+                          losses, step.step.id.value, lost.message),
+              true);
         case migration::Settled::What::kBegun: {
           RunReported report;
           report.result.result = v1::ReportRequest::RESULT_INDETERMINATE;

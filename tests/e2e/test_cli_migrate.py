@@ -53,6 +53,25 @@ class Together(CliTest):
         with self.postgres.connect(one.database.rsplit("/", 1)[1]) as connection:
             self.assertEqual(connection.execute("SELECT bool_and(indisvalid), count(*) FROM pg_index WHERE indrelid = 'users'::regclass").fetchall(), [(True, 2)])
 
+    def test_a_step_that_ends_its_own_connection_is_not_begun_for_ever(self) -> None:
+        site = self.site(postgres=True, m0001_users=USERS, m0002_ends="-- syzygy:stage pre_deploy\nSELECT pg_terminate_backend(pg_backend_pid());")
+        run = site.alone()
+        self.assertEqual(run.code, 80, run.err)
+        self.assertIn("the connection was lost 5 times during step 0002", run.err)
+        self.assertEqual(self.tables(site), ["users"])
+
+    def test_who_cannot_apply_says_why(self) -> None:
+        site = self.site(postgres=True, m0001_users=USERS)
+        self.assertEqual(site.alone().code, 0)
+        site.write(m0002_more="CREATE TABLE more (id int);")
+        role = f"reads_{site.target.replace('-', '_')}"
+        with self.postgres.connect(site.database.rsplit("/", 1)[1]) as connection:
+            connection.execute(f"CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA syzygy TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA syzygy TO {role}")
+        site.database = site.database.replace("postgres@", f"{role}@")
+        run = site.alone()
+        self.assertEqual(run.code, 80, run.err)
+        self.assertRegex(run.err, "this process cannot apply.*permission denied")
+
     def test_sql_that_fails_fails_all_and_names_the_place(self) -> None:
         site = self.site(True, m0001_users=USERS, m0002_bad="-- syzygy:stage pre_deploy\nSELECT 1;\nINSERT INTO no_such_table VALUES (1);\n")
         self.assertEqual(site.together("--pre-deploy"), [80, 80, 80], site.said())
