@@ -110,6 +110,9 @@ class Flags {
     return {};
   }
 
+  // No variable and no key: it says where the keys are.
+  void accept_config(std::string& config) const { app_->add_option("--config", config, "Configuration file"); }
+
   void keys(std::set<std::string>& into) const {
     for (const auto& [flag, option] : options_) into.insert(key_of(flag));
   }
@@ -366,6 +369,22 @@ std::string unknown_command(const CLI::App& app, int argc, const char* const* ar
 
 std::string help_hint(const std::string& command) {
   return "\nSee: syzygy " + (command.empty() ? "" : command + " ") + "--help\n";
+}
+
+// What goes to the daemon as text must be text: Protobuf drops anything else on the way, and the daemon's answer would
+// be about that. Paths, addresses and the wrapped command are bytes, and stay here.
+std::string not_text(const Settings& s) {
+  std::vector<std::pair<std::string, std::string>> texts{
+      {"the target", s.target}, {"the party", s.party},       {"the party", s.excuse_party},
+      {"--release", s.release}, {"--reason", s.reason},       {"--actor", s.actor},
+      {"--round", s.round},     {"--plan-hash", s.plan_hash}, {"--incarnation", s.incarnation},
+      {"--app", s.application},
+  };
+  for (const std::string& party : s.expect) texts.emplace_back("a party of --expect", party);
+  for (const auto& [what, text] : texts) {
+    if (!is_utf8(text)) return what + " \"" + printable(text) + "\" is not valid UTF-8";
+  }
+  return {};
 }
 
 }  // namespace
@@ -702,6 +721,9 @@ Exit codes: 0 written, or nothing to split; 1 with --check: there is something t
 Exit codes: 0 it can, 2 it could not be found out (usage, git), 65 it cannot.)");
   }
 
+  // Also behind the command, where one writes all the others.
+  for (const auto& [path, flags] : commands) flags.accept_config(config);
+
   if (const std::string wrong = unknown_command(app, argc, argv); !wrong.empty()) return Ends{2, wrong};
   std::string chosen;
   try {
@@ -742,6 +764,7 @@ Exit codes: 0 it can, 2 it could not be found out (usage, git), 65 it cannot.)")
   }
   if (!s.ca_file.empty()) s.tls = true;
   if (!s.positional_target.empty()) s.target = s.positional_target;
+  if (const std::string wrong = not_text(s); !wrong.empty()) return Ends{2, "syzygy: " + wrong + help_hint(chosen)};
   return s;
 }
 

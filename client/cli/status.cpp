@@ -68,8 +68,7 @@ int watch_one(const Context& context, Client& client) {
           }
         }
         first = false;
-        std::fflush(stdout);
-        return true;
+        return std::fflush(stdout) == 0 && std::ferror(stdout) == 0;  // nobody watches any more
       },
       Bound{BootTime::max(), &context.stop},
       [&](const Error* lost) {
@@ -90,8 +89,7 @@ int watch_all(const Context& context, Client& client) {
           fmt::print("{:<24} {:<14} {}\n", target.name(),
                      target.state() == v1::ROUND_STATE_UNSPECIFIED ? "-" : state_text(target.state()), target.text());
         }
-        std::fflush(stdout);
-        return true;
+        return std::fflush(stdout) == 0 && std::ferror(stdout) == 0;  // nobody watches any more
       },
       Bound{BootTime::max(), &context.stop});
   if (context.stop.signal() != 0) return kExitSignalBase + context.stop.signal();

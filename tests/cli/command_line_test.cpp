@@ -69,6 +69,25 @@ TEST_F(CommandLine, TheFlagWinsThenTheVariableThenTheFileThenTheDefault) {
   EXPECT_EQ(settings({"migrate", "--party", "from-flag"}).party, "from-flag");
 }
 
+TEST_F(CommandLine, TheFileIsNamedBeforeOrBehindTheCommand) {
+  file("target = \"from-file\"\n");
+  std::ofstream("other.toml") << "target = \"from-other\"\n";
+  EXPECT_EQ(settings({"--config", "other.toml", "migrate"}).target, "from-other");
+  EXPECT_EQ(settings({"migrate", "--config", "other.toml"}).target, "from-other");
+  EXPECT_EQ(settings({"history", "adopt", "--config", "other.toml"}).target, "from-other");
+  EXPECT_EQ(settings({"explain", "--config", "other.toml"}).target, "");
+  EXPECT_EQ(settings({"exec", "tool", "--config", "other.toml"}).child,
+            (std::vector<std::string>{"tool", "--config", "other.toml"}));  // that is the tool's
+}
+
+TEST_F(CommandLine, WhatTheDaemonGetsIsText) {
+  EXPECT_THAT(refusal({"status", "--target", "a\xff"}), HasSubstr("the target \"a\\xff\" is not valid UTF-8"));
+  EXPECT_THAT(refusal({"sever", "--target", "a", "--reason", "\xc3"}), HasSubstr("--reason"));
+  file("expect = [\"a\", \"b\"]\n");
+  EXPECT_THAT(refusal({"migrate", "--expect", "a,\xff"}), HasSubstr("--expect"));
+  EXPECT_EQ(settings({"migrate", "--dir", "caf\xe9"}).dir, "caf\xe9");  // a path is bytes
+}
+
 TEST_F(CommandLine, NothingIsGuessed) {
   const Settings s = settings({"migrate"});
   EXPECT_TRUE(s.target.empty());

@@ -42,6 +42,75 @@ class BadInput(CliTest):
             self.refused(run, 2, "target")
             self.assertLess(len(run.err), 1000, run.err)
 
+    def test_what_is_no_text(self) -> None:
+        at = ["--daemon", self.daemon.grpc]
+        for command in (["status", "--target", "a\udcff"], ["sever", "--target", "t", "--reason", "\udcff", *at],
+                        ["exec", "--target", "t", "--party", "p\udcff", "--quorum", "1", "--plan-hash", "h", *at, "--", "true"],
+                        ["target", "set", "t", "--expect", "a,\udcff", "--reason", "r", *at]):  # fmt: skip
+            run = syzygy(*command, env={"SYZYGY_DAEMON": self.daemon.grpc})
+            self.refused(run, 2, "is not valid UTF-8", "\\xff")
+            self.assertNotIn("protobuf", run.err)
+
+    def test_standard_output_that_takes_nothing(self) -> None:
+        few, many = self.site(m0001_users=USERS), self.site(**{f"m{i:04}_t": f"CREATE TABLE t{i} (id int);" for i in range(1, 101)})
+        at = ["--daemon", self.daemon.grpc]
+        for site in (few, many):  # what does not fit into a buffer is noticed elsewhere
+            with self.subTest(migrations=len(os.listdir(site.dir))):
+                for shows in (site.migrate("eu-west", "--plan"), ["plan", site.dir], ["explain"], ["--help"], ["status", *at]):
+                    with open("/dev/full", "w") as full:
+                        run = subprocess.run([os.environ["SYZYGY"], *shows], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+                    self.assertEqual((run.returncode, run.stderr.count("\n")), (2, 1), run.stderr)
+                    self.assertIn("standard output cannot be written", run.stderr)
+        # Whoever has read enough is told nothing.
+        command = " ".join([os.environ["SYZYGY"], *many.migrate("eu-west", "--plan")])
+        piped = subprocess.run(["bash", "-c", f"{{ sleep 0.5; {command}; echo $? >&2; }} | true"], stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(piped.stderr, "141\n")
+        # What was done stays done, and says so.
+        with open("/dev/full", "w") as full:
+            pinned = subprocess.run([os.environ["SYZYGY"], "target", "set", few.target, "--quorum", "2", "--reason", "r", *at],
+                                    stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)  # fmt: skip
+        self.assertEqual(pinned.returncode, 0, pinned.stderr)
+        self.assertIn("done all the same", pinned.stderr)
+        with open("/dev/full", "w") as full:  # it ends with the first change that it cannot show
+            watch = subprocess.run([os.environ["SYZYGY"], "status", "--target", few.target, "--watch", *at], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(watch.returncode, 2, watch.stderr)
+
+    def test_closed_descriptors_are_not_taken_for_others(self) -> None:
+        site = self.site(postgres=True, m0001_users=USERS)
+        command = " ".join([os.environ["SYZYGY"], *site.migrate("eu-west", quorum=1)])
+        said = subprocess.run(["bash", "-c", f"{command} 0<&- 1>&- 2>&-"], timeout=60)
+        self.assertEqual(said.returncode, 0)
+        # What the wrapped command opens first is not its standard error either.
+        exec_ = [os.environ["SYZYGY"], "exec", "--target", f"{site.target}-exec", "--party", "a", "--quorum", "1", "--plan-hash", "h", "--daemon", self.daemon.grpc]
+        held = site.path("held")
+        child = f"ls -l /proc/self/fd > {held}"
+        ended = subprocess.run(["bash", "-c", f"{' '.join(exec_)} -- sh -c '{child}' 0<&- 2>&-"], stdout=subprocess.DEVNULL, timeout=60)
+        self.assertEqual(ended.returncode, 0)
+        with open(held) as file:
+            listed = file.read()
+        self.assertRegex(listed, r" 2 -> /dev/null\n")
+
+    def test_a_hang_up_that_is_ignored(self) -> None:
+        site = self.site(m0001_users=USERS)
+        waits = site.start(*site.migrate("eu-west", quorum=2), name="eu-west")
+        site.until("1 of 2 here")
+        waits.popen.send_signal(signal.SIGHUP)
+        self.assertEqual(waits.wait(), 129)
+        # As nohup starts it. Nothing tells when a signal was ignored: so another one follows, which is heard.
+        command = " ".join([os.environ["SYZYGY"], *site.migrate("us-east", quorum=2)])
+        with subprocess.Popen(["bash", "-c", f"trap '' HUP; exec {command}"], stderr=subprocess.DEVNULL) as ignores:
+            site.until("1 of 2 here: us-east")
+            ignores.send_signal(signal.SIGHUP)
+            ignores.send_signal(signal.SIGINT)
+            self.assertEqual(ignores.wait(60), 130)
+
+    def test_no_time_at_all(self) -> None:
+        site = self.site(m0001_users=USERS)
+        run = syzygy(*site.migrate("eu-west", "--timeout", "0", quorum=2))
+        self.assertIn(run.code, (69, 81), run.err)
+        if run.code == 69:
+            self.assertIn("before the daemon had taken this process in", run.err)
+
     def test_directories(self) -> None:
         site = self.site()
         self.refused(site.alone(), 65, site.dir)
