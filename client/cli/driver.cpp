@@ -3,9 +3,13 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
+#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <mutex>
+#include <stop_token>
+#include <thread>
 #include <utility>
 
 #include "base/kill_point.h"
@@ -20,6 +24,25 @@ namespace {
 
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::minutes kReportBound{10};  // for a report over an outage of the daemon
+constexpr std::chrono::seconds kReportQuiet{3};   // that such an outage is not spoken of
+constexpr std::chrono::seconds kReportSpeaks{60};
+
+// Delivers a report. That blocks, and CI systems kill silent jobs: so it says what it waits for, from another thread,
+// for as long as nobody else speaks.
+Result<v1::ReportResponse> deliver(Session& session, const RunResult& result, Narrator& narrator) {
+  const std::jthread speaks([&narrator](const std::stop_token& told) {
+    std::mutex mutex;
+    std::condition_variable_any over;
+    std::unique_lock lock(mutex);
+    Duration quiet = kReportQuiet;
+    while (!over.wait_for(lock, told, quiet, [&] { return told.stop_requested(); })) {
+      narrator.warn("the run is over, and the daemon does not answer to hear how it ended; trying for " +
+                    duration_text(kReportBound) + " in all");
+      quiet = kReportSpeaks;
+    }
+  });
+  return session.report(result, BootClock::now() + kReportBound);
+}
 
 const char* name_of(happening::Ending ending) {
   switch (ending) {
@@ -160,7 +183,7 @@ struct Way {
 
   void ran(const RunReported& how, const happening::Elected& elected) {
     reported = how;
-    const auto told = session.report(how.result, BootClock::now() + kReportBound);
+    const auto told = deliver(session, how.result, narrator);
     SYZYGY_KILL_POINT("applier.after_report");
     if (told) return;
     // The daemon may never hear it from here. What stands in the target is true all the same.

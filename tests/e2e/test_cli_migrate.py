@@ -332,6 +332,22 @@ class Exec(CliTest):
         for end in ends:
             self.assertIn("3", end.err.splitlines()[-1], end.err)
 
+    def test_the_daemon_is_gone_when_the_command_has_ended(self) -> None:
+        daemon = Daemon()
+        self.addCleanup(daemon.close)
+        site = Site(daemon)
+        self.addCleanup(site.close)
+        go = site.path("go")
+        command = ["exec", *site.common("eu-west", 1), "--plan-hash", "h", "--", "sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"]
+        runs = site.start(*command, name="eu-west")
+        wait_until("the command runs", lambda: "running sh" in runs.output())
+        daemon.kill()
+        with open(go, "w"):
+            pass
+        wait_until("it says what it waits for", lambda: "the daemon does not answer to hear how it ended" in runs.output())
+        runs.popen.send_signal(signal.SIGTERM)
+        self.assertEqual(runs.wait(), 84, runs.output())
+
     def test_no_such_command(self) -> None:
         ends = self.exec("no-such-command-here")
         self.assertEqual([end.code for end in ends], [80, 80, 127], ends)
