@@ -22,6 +22,8 @@ Narrator::Narrator(bool terminal, int columns)
       spoke_(since_) {}
 
 void Narrator::say(const std::string& line) {
+  if (line == said_ && BootClock::now() - spoke_ < kSilenceMax) return;
+  said_ = line;
   erase();
   put("syzygy: " + shown_lines(line) + "\n");
   spoke_ = BootClock::now();
@@ -39,6 +41,7 @@ void Narrator::now(const std::string& line) {
   } else if (!line_.empty()) {
     put("syzygy: " + line_ + "\n");
     spoke_ = BootClock::now();
+    said_.clear();
   }
 }
 
@@ -47,6 +50,7 @@ void Narrator::tick() {
   if (!line_.empty() && BootClock::now() - spoke_ >= kSilenceMax) {
     put("syzygy: " + line_ + "; waiting " + waited() + "\n");
     spoke_ = BootClock::now();
+    said_.clear();
   }
 }
 

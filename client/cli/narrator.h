@@ -17,7 +17,7 @@ class Narrator {
  public:
   explicit Narrator(bool terminal, int columns);
 
-  // A sentence of its own, which stays.
+  // A sentence of its own, which stays. Said again and again (who polls, tells each time), it is written once a minute.
   void say(const std::string& line);
   void warn(const std::string& line);
 
@@ -36,6 +36,7 @@ class Narrator {
   std::size_t columns_;
   bool drawn_ = false;
   std::string line_;
+  std::string said_;  // last
   BootTime since_;
   BootTime spoke_;
 };

@@ -216,8 +216,8 @@ BreakGlassResult GuardedTarget::break_glass_begin(const BreakGlass& request, con
         tell(progress, {.kind = Progress::Kind::kBlocked,
                         .text = "the run before (token " + std::to_string(fence.claim.token.value) +
                                 ") was not fenced and is not known to have ended: waiting " +
-                                std::to_string(std::chrono::ceil<std::chrono::seconds>(old_run->left()).count()) +
-                                " s more (or --attest-stopped)",
+                                std::to_string(std::chrono::ceil<std::chrono::seconds>(request.unfenced_wait).count()) +
+                                " s in all (or --attest-stopped)",
                         .blocker = std::nullopt});
         if (!pause(std::min(options_.poll_interval, old_run->left() + Duration{1}), stop)) {
           return let_go(ClaimCancelled{false});
