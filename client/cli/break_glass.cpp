@@ -82,22 +82,20 @@ int run_break_glass(const Context& context) {
     return fail(context, kExitElsewhere, "blocked by " + blocked->blocker.session);
   }
   const auto& started = std::get<migration::BreakGlassStarted>(begun);
-  auto plan = migrations.plan(started.snapshot);
-  if (!plan) {
+  const auto give_up = [&](int code, const std::string& why) {
     static_cast<void>(migrations.target().break_glass_end());
-    return fail(context, kExitPlan, plan.error().message);
-  }
+    return fail(context, code, why);
+  };
+  auto plan = migrations.plan(started.snapshot);
+  if (!plan) return give_up(kExitPlan, plan.error().message);
   for (const PlannedStep& step : plan->steps) {
     if (const auto* mark = migration::unfinished(started.snapshot, step.step.id)) {
-      static_cast<void>(migrations.target().break_glass_end());
-      return fail(context, kExitIndeterminate, migration::left_unfinished(*mark) + ". Nothing was applied.");
+      return give_up(kExitIndeterminate, migration::left_unfinished(*mark) + ". Nothing was applied.");
     }
     if (step.step.stage == Stage::kPostDeploy && !s.ignore_gate) {
-      static_cast<void>(migrations.target().break_glass_end());
-      return fail(context, kExitGate,
-                  "step " + step.step.id.value +
-                      " is post-deploy, and nobody checks without the daemon that old code is gone; pass "
-                      "--pre-deploy to leave it out, or --ignore-gate if you made sure");
+      return give_up(kExitGate, "step " + step.step.id.value +
+                                    " is post-deploy, and nobody checks without the daemon that old code is gone; pass "
+                                    "--pre-deploy to leave it out, or --ignore-gate if you made sure");
     }
   }
   migration::RunInfo run;

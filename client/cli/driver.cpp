@@ -3,11 +3,9 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
-#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
 #include <map>
-#include <mutex>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -18,6 +16,7 @@
 #include "client/cli/convert.h"
 #include "client/cli/exit_codes.h"
 #include "client/cli/words.h"
+#include "migration/target/pacing.h"
 
 namespace syzygy::cli {
 namespace {
@@ -31,14 +30,9 @@ constexpr std::chrono::seconds kReportSpeaks{60};
 // for as long as nobody else speaks.
 Result<v1::ReportResponse> deliver(Session& session, const RunResult& result, Narrator& narrator) {
   const std::jthread speaks([&narrator](const std::stop_token& told) {
-    std::mutex mutex;
-    std::condition_variable_any over;
-    std::unique_lock lock(mutex);
-    Duration quiet = kReportQuiet;
-    while (!over.wait_for(lock, told, quiet, [&] { return told.stop_requested(); })) {
+    for (Duration quiet = kReportQuiet; migration::pause(quiet, told); quiet = kReportSpeaks) {
       narrator.warn("the run is over, and the daemon does not answer to hear how it ended; trying for " +
                     duration_text(kReportBound) + " in all");
-      quiet = kReportSpeaks;
     }
   });
   return session.report(result, BootClock::now() + kReportBound);

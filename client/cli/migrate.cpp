@@ -1,10 +1,6 @@
 // syzygy migrate: the native applier, and --plan.
 #include <fmt/format.h>
 
-#include <condition_variable>
-#include <mutex>
-#include <stop_token>
-
 #include "base/kill_point.h"
 #include "client/cli/commands.h"
 #include "client/cli/convert.h"
@@ -15,20 +11,15 @@
 #include "client/cli/stop_watch.h"
 #include "client/cli/words.h"
 #include "migration/target/compare.h"
+#include "migration/target/pacing.h"
 
 namespace syzygy::cli {
 namespace {
 
 constexpr std::chrono::hours kSettleMax{24};
-constexpr int kLossesMax = 5;        // connections that one step may cost: it may be what ends them
-constexpr Duration kLossPause{200};  // before the second attempt; doubled before each that follows
-
-void pause(Duration how_long, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any over;
-  std::unique_lock lock(mutex);
-  over.wait_for(lock, stop, how_long, [] { return false; });
-}
+constexpr int kLossesMax = 5;  // connections that one step may cost: it may be what ends them
+constexpr Duration kLossPauseMin{200};
+constexpr Duration kLossPauseMax{5'000};
 
 class NativeRunner : public Runner {
  public:
@@ -147,6 +138,7 @@ class NativeRunner : public Runner {
     tell(step.step.id.value, index, "");
     SYZYGY_KILL_POINT("applier.before_step");
     const migration::ApplyOptions options{index + 1 == plan.steps.size()};
+    migration::Backoff pauses(kLossPauseMin, kLossPauseMax);
     for (int losses = 0;;) {
       auto result =
           migrations_.target().apply_step(info, step, options, progress_of(step.step.id.value, index), stop.token());
@@ -194,7 +186,7 @@ class NativeRunner : public Runner {
           return std::nullopt;
         case migration::Settled::What::kNotApplied:
           if (++losses < kLossesMax) {
-            pause(kLossPause * (1 << (losses - 1)), stop.token());
+            static_cast<void>(migration::pause(pauses.next(), stop.token()));  // stopped: the step itself says so
             continue;
           }
           ended_by_itself(info);

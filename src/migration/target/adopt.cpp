@@ -13,6 +13,11 @@ Error refused(std::string reason, std::string message) {
   return {ErrorCode::kFailedPrecondition, std::move(reason), std::move(message), {}, std::nullopt};
 }
 
+Error step_runs(const std::string& place, const std::string& what) {
+  return refused("STEP_RUNS", "A session still runs a step in " + place + ": " + what +
+                                  " when that has ended, if it is not in the history then.");
+}
+
 }  // namespace
 
 Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, const std::optional<StepId>& at,
@@ -30,9 +35,7 @@ Result<Adoption> GuardedTarget::adopt(const std::vector<KnownStep>& directory, c
       if (!free) return std::unexpected(free.error());
       if (!*free) {
         db_->rollback();
-        return Result<Adoption>{std::unexpected(
-            refused("STEP_RUNS", "A session still runs a step in " + describe() +
-                                     ": adopt when that has ended, if it is not in the history then."))};
+        return Result<Adoption>{std::unexpected(step_runs(describe(), "adopt"))};
       }
     }
     if (!snap->applied.empty()) {
@@ -215,13 +218,14 @@ Result<std::vector<BegunStep>> GuardedTarget::settle_begun(const RunInfo& run, c
 Result<BegunStep> GuardedTarget::repair(const StepId& step, std::string_view who, std::string_view reason) {
   using Outcome = Result<BegunStep>;
   auto outcome = reading<Outcome>("repair the history", [&]() -> Sql<Outcome> {
-    const auto refuse = [&](std::string code, std::string message) {
+    const auto refuse = [&](Error why) {
       db_->rollback();
-      return Outcome{std::unexpected(refused(std::move(code), std::move(message)))};
+      return Outcome{std::unexpected(std::move(why))};
     };
     const auto not_begun = [&] {
-      return refuse("STEP_NOT_BEGUN", "No step " + step.value + " was begun outside a transaction in " + describe() +
-                                          " without being known to have ended: there is nothing to repair.");
+      return refuse(refused("STEP_NOT_BEGUN", "No step " + step.value + " was begun outside a transaction in " +
+                                                  describe() +
+                                                  " without being known to have ended: there is nothing to repair."));
     };
     auto version = ledger_.version();
     if (!version) return std::unexpected(version.error());
@@ -234,10 +238,7 @@ Result<BegunStep> GuardedTarget::repair(const StepId& step, std::string_view who
     if (!fence->has_value() || !*mark || !(*mark)->ended.empty()) return not_begun();
     auto free = db_->step_lock_free(StepLock::kExclusive);
     if (!free) return std::unexpected(free.error());
-    if (!*free) {
-      return refuse("STEP_RUNS", "A session still runs a step in " + describe() + ": repair " + step.value +
-                                     " when that has ended, if it is not in the history then.");
-    }
+    if (!*free) return refuse(step_runs(describe(), "repair " + step.value));
     auto written = write_settled(**mark, who, reason, (*fence)->claim.token);
     if (!written) return std::unexpected(written.error());
     if (auto done = db_->commit(); !done) return std::unexpected(done.error());
