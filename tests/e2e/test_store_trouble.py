@@ -8,7 +8,7 @@ import subprocess
 import unittest
 import urllib.error
 import urllib.request
-from typing import Any, List, Tuple
+from typing import Any, List, Optional, Tuple
 
 from .support.daemon import Daemon
 from .support.postgres import Postgres
@@ -47,7 +47,8 @@ class Trouble:
     def make(self) -> None:
         raise NotImplementedError
 
-    def processes(self) -> List[int]:
+    def stop_still(self) -> List[int]:
+        """Stops its processes, and says which."""
         raise NotImplementedError
 
     def refuse_writes(self, on: bool) -> None:
@@ -59,6 +60,16 @@ class Trouble:
     def doctor(self) -> Ended:
         return syzygy("doctor", *self.site.common(PARTIES[1], quorum=None), "--database", self.site.database, "--dir", self.site.dir, "--connect-timeout", "3s")
 
+    def until_not_ready(self, why: str, daemon: Optional[Daemon] = None) -> None:
+        """And the very answer that says so says why."""
+        assert isinstance(self, unittest.TestCase)
+
+        def refusal() -> str:
+            status, said = get(daemon or self.daemon, "/readyz")
+            return said if status == 503 else ""
+
+        self.assertRegex(wait_until("the daemon is not ready", refusal, BOUND), why)
+
     def all_goes_on(self) -> None:
         assert isinstance(self, unittest.TestCase)
         wait_until("the daemon is ready again", lambda: get(self.daemon, "/readyz")[0] == 200, BOUND)
@@ -69,12 +80,9 @@ class Trouble:
 
     def test_it_stands_still(self) -> None:
         assert isinstance(self, unittest.TestCase)
-        stopped = self.processes()
+        stopped = self.stop_still()
         try:
-            for process in stopped:
-                os.kill(process, signal.SIGSTOP)
-            wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
-            self.assertIn(self.unanswered, get(self.daemon, "/readyz")[1])
+            self.until_not_ready(self.unanswered)
             self.assertEqual(get(self.daemon, "/livez")[0], 200, "nobody should restart a daemon for its store")
             metrics = get(self.daemon, "/metrics")[1]
             self.assertIn("syzygy_ready 0", metrics)
@@ -112,7 +120,8 @@ class RedisInTrouble(Trouble, unittest.TestCase):
         self.store = Redis()
         self.url = self.store.url + "?timeout=1s"
 
-    def processes(self) -> List[int]:
+    def stop_still(self) -> List[int]:
+        os.kill(self.store.process.popen.pid, signal.SIGSTOP)
         return [self.store.process.popen.pid]
 
     def refuse_writes(self, on: bool) -> None:
@@ -140,8 +149,11 @@ class PostgresInTrouble(Trouble, unittest.TestCase):
         self.store = Postgres()
         self.url = self.store.url + "?timeout=1"
 
-    def processes(self) -> List[int]:
+    def stop_still(self) -> List[int]:
+        os.kill(self.store.pid, signal.SIGSTOP)  # first: then none of the others begins, or is forgotten
         children = subprocess.run(["pgrep", "-P", str(self.store.pid)], capture_output=True, text=True, check=True).stdout.split()
+        for child in children:
+            os.kill(int(child), signal.SIGSTOP)
         return [self.store.pid, *map(int, children)]
 
     def refuse_writes(self, on: bool) -> None:
@@ -149,14 +161,19 @@ class PostgresInTrouble(Trouble, unittest.TestCase):
             connection.execute("SET default_transaction_read_only = off")
             connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if on else 'off'}".encode())
             connection.execute("SELECT pg_reload_conf()")
+        # It reads its settings when it comes to that; then all its sessions have been told, too.
+        wait_until("it has heard of that", lambda: self.takes_no_writes() == on)
+
+    def takes_no_writes(self) -> bool:
+        with self.store.connect("postgres") as connection:
+            return connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
 
     def test_a_daemon_with_nothing_to_do_says_so_too(self) -> None:
         idle = Daemon(store=self.store.url + "?schema=another")
         self.addCleanup(idle.close)
         self.assertEqual(get(idle, "/readyz")[0], 200)
         self.refuse_writes(True)
-        wait_until("the idle daemon is not ready", lambda: get(idle, "/readyz")[0] == 503, BOUND)
-        self.assertRegex(get(idle, "/readyz")[1], self.refusing)
+        self.until_not_ready(self.refusing, idle)
         self.assertIn("syzygy_ready 0", get(idle, "/metrics")[1])
         self.refuse_writes(False)
         wait_until("the idle daemon is ready again", lambda: get(idle, "/readyz")[0] == 200, BOUND)
@@ -171,8 +188,7 @@ class PostgresInTrouble(Trouble, unittest.TestCase):
         if os.getuid() == 0:
             shutil.chown(standby, "postgres", "postgres")
         self.store.start()
-        wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
-        wait_until("it says why", lambda: re.search(self.refusing, get(self.daemon, "/readyz")[1]), BOUND)
+        wait_until("the daemon says why it is not ready", lambda: re.search(self.refusing, get(self.daemon, "/readyz")[1]), BOUND)
         joined = self.join()
         self.assertIn(joined.code, (69, 75), joined.err)
         with self.store.connect("postgres") as connection:
@@ -183,8 +199,7 @@ class PostgresInTrouble(Trouble, unittest.TestCase):
         """A daemon that runs does not make another one in its place; one that starts does, and what waits gathers anew."""
         with self.store.connect("postgres") as connection:
             connection.execute("DROP SCHEMA syzygy CASCADE")
-        wait_until("the daemon is not ready", lambda: get(self.daemon, "/readyz")[0] == 503, BOUND)
-        self.assertIn("The store is gone", get(self.daemon, "/readyz")[1])
+        self.until_not_ready("The store is gone")
         self.daemon.kill()
         self.daemon.start()
         self.all_goes_on()

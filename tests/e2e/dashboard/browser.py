@@ -101,7 +101,7 @@ class Browser:
     def wait_text(self, selector: str, text: str) -> None:
         """Until some element there says it."""
         try:
-            wait_until(f"{selector} says {text!r}", lambda: text in self.text(selector), 30)
+            wait_until(f"{selector} says {text!r}", lambda: text in self.text(selector))
         except AssertionError as error:
             raise AssertionError(f"{error}; it says {self.text(selector)!r}, the page {self.text('body')!r}") from None
 
