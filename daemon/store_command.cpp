@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,8 @@ constexpr const char* kSuccessorKey = "store/successor";  // in a store that was
 
 constexpr int kProbes = 20;
 constexpr Duration kHintMax{3'000};
+constexpr Duration kGoneMax{2'000};  // from the end of a process until its server has noticed, on a slow machine
+constexpr Duration kLookAgain{50};
 constexpr Duration kClockFar{5'000};
 constexpr std::size_t kPage = 500;
 constexpr std::size_t kChunkBytes = 4UZ << 20;
@@ -263,8 +266,14 @@ int check(const StoreCommand& command) {
 
 // ---- store migrate ----
 
+// Who stopped a moment ago may still be seen by the store's server.
 Result<void> nobody_uses(Store& store) {
-  const auto others = store.others();
+  const Steady::time_point until = Steady::now() + kGoneMax;
+  Result<std::vector<std::string>> others = store.others();
+  while (others && !others->empty() && Steady::now() < until) {
+    std::this_thread::sleep_for(kLookAgain);
+    others = store.others();
+  }
   if (!others) return std::unexpected(others.error());
   if (others->empty()) return {};
   std::string names;
