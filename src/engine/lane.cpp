@@ -15,8 +15,8 @@ constexpr Duration kProbe{500};
 // A conflict needs another user of the store to have won; this many in a row are a storm.
 constexpr int kAttemptsMax = 50;
 constexpr int kEvictionsPerTurn = 64;
-// How long a refused write speaks against this daemon, unless one succeeds before: those who are sent elsewhere try
-// nothing here, so that it cannot hold for ever.
+// How long a refused write speaks against this daemon, unless one succeeds before or the store itself tells: those who
+// are sent elsewhere try nothing here, so that it cannot hold for ever.
 constexpr Duration kRefusalHolds{10'000};
 // A wake-up that changed nothing is not asked for again at once.
 constexpr Duration kIdleWake{100};
@@ -366,10 +366,10 @@ void Lane::store_failed(const Error& error) {
   trouble_ = error.message;
 }
 
-Error Lane::unavailable() const {
+Error Lane::unavailable(bool reached) const {
   Error error{ErrorCode::kUnavailable,
               "STORE_UNAVAILABLE",
-              "the store cannot be reached now (" + trouble() +
+              (reached ? "the store takes no writes now (" : "the store cannot be reached now (") + trouble() +
                   "), so it is not known whether this took effect; repeat the same request, with the same request id",
               {},
               kProbe};
@@ -631,14 +631,16 @@ std::vector<Slot*> Lane::commit(const std::vector<Slot*>& folded, const std::vec
       return again;
     }
     store_failed(error);
-    if (error.code == ErrorCode::kResourceExhausted) {
+    const bool reached = takes_no_writes(error);
+    if (reached) {
       sight_->refused(time_.boot());
+      const bool told_by_store = !store_.refuses_writes().empty();
       const std::lock_guard lock(trouble_mutex_);
-      refused_ = error.message;
+      refused_ = told_by_store ? std::string() : error.message;
       refused_at_ = time_.steady();
     }
     for (Slot* slot : folded) {
-      refuse(*slot, error.code == ErrorCode::kUnavailable ? unavailable() : error);
+      refuse(*slot, error.code == ErrorCode::kUnavailable ? unavailable(reached) : error);
       put_off(*slot);
     }
     return {};

@@ -200,7 +200,7 @@ class Lane final : public LaneSide {
   void end_all_waits();
 
   void store_failed(const Error& error);
-  [[nodiscard]] Error unavailable() const;
+  [[nodiscard]] Error unavailable(bool reached = false) const;
 
   Store& store_;
   const Options options_;

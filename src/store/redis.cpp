@@ -23,6 +23,8 @@ constexpr std::size_t kEpochDigits = 32;
 // Redis closes a connection whose command is beyond a gibibyte; far below, so that one commit never stops the server
 // for long.
 constexpr std::size_t kCommitBytesMax = 256UZ << 20;
+// While it takes no writes: how soon to try one again.
+constexpr Duration kLookAgain{500};
 
 std::string sha1_of(std::string_view text) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -472,6 +474,7 @@ Result<std::vector<HistoryRow>> RedisStore::history(const std::string& key, std:
 }
 
 Result<Instant> RedisStore::now() {
+  look_whether_it_takes_writes();
   if (const auto known = clock_.now()) return *known;
   const std::string epoch_key = key_of("epoch");
   const std::vector<RedisCommand> commands = {{"TIME"}, {"GET", epoch_key}};
@@ -508,6 +511,38 @@ Result<void> RedisStore::confirm_replicas() {
 }
 
 Result<std::vector<CommitResult>> RedisStore::commit(std::span<const Change> changes) {
+  auto results = send(changes);
+  if (!results && takes_no_writes(results.error())) {
+    const std::lock_guard lock(refusal_mutex_);
+    refusal_ = results.error().message;
+    look_at_ = ServerClock::boot() + kLookAgain;
+  } else if (results &&
+             std::ranges::find(*results, CommitOutcome::kCommitted, &CommitResult::outcome) != results->end()) {
+    const std::lock_guard lock(refusal_mutex_);
+    refusal_.clear();
+  }
+  return results;
+}
+
+// A read shows nothing of it, and where nobody writes, nobody else would notice that it is over.
+void RedisStore::look_whether_it_takes_writes() {
+  {
+    const std::lock_guard lock(refusal_mutex_);
+    if (refusal_.empty() || ServerClock::boot() < look_at_) return;
+    look_at_ = ServerClock::boot() + kLookAgain;
+  }
+  const auto written = check_permissions();
+  if (!written && !takes_no_writes(written.error())) return;
+  const std::lock_guard lock(refusal_mutex_);
+  refusal_ = written ? std::string() : written.error().message;
+}
+
+std::string RedisStore::refuses_writes() const {
+  const std::lock_guard lock(refusal_mutex_);
+  return refusal_;
+}
+
+Result<std::vector<CommitResult>> RedisStore::send(std::span<const Change> changes) {
   if (auto checked = check_changes(changes); !checked) return std::unexpected(std::move(checked.error()));
   if (changes.empty()) return std::vector<CommitResult>();
   if (unconfirmed_) {

@@ -42,6 +42,7 @@ class RedisStore final : public Store {
   void watch(Hint hint) override;
   Result<Instant> now() override;
   [[nodiscard]] std::string epoch() const override;
+  [[nodiscard]] std::string refuses_writes() const override;
   [[nodiscard]] std::string describe() const override;
   [[nodiscard]] std::vector<std::string> warnings() const override;
   [[nodiscard]] std::string lineage() const override;
@@ -63,6 +64,8 @@ class RedisStore final : public Store {
   std::expected<RedisReply, RedisRoute::Failed> run(const char* script, std::span<const std::string> keys,
                                                     std::span<const std::string_view> arguments, bool repeatable);
   Result<void> confirm_replicas();
+  Result<std::vector<CommitResult>> send(std::span<const Change> changes);
+  void look_whether_it_takes_writes();
   [[nodiscard]] std::string key_of(std::string_view kind, std::string_view key = {}) const;
   Error foreign(std::string_view key) const;
 
@@ -73,6 +76,10 @@ class RedisStore final : public Store {
   mutable std::mutex epoch_mutex_;
   std::string epoch_;
   std::atomic<bool> unconfirmed_ = false;  // some commit has not reached wait_replicas replicas, as far as is known
+
+  mutable std::mutex refusal_mutex_;  // guards what follows
+  std::string refusal_;               // what the last write was answered, where it was refused
+  Duration look_at_{0};               // when to try another one, of ServerClock::boot()
 
   std::mutex hints_mutex_;
   std::unique_ptr<RedisHints> hints_;  // from the first watch() on

@@ -47,6 +47,11 @@ std::string prefix_end(std::string_view prefix) {
   return end;
 }
 
+bool takes_no_writes(const Error& error) {
+  return error.code == ErrorCode::kResourceExhausted || error.reason == "STORE_READ_ONLY" ||
+         error.reason == "STORE_TOO_FEW_REPLICAS" || error.reason == "STORE_PERMISSION";
+}
+
 Result<void> check_changes(std::span<const Change> changes) {
   constexpr auto kRevisionMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   std::vector<std::string_view> keys;

@@ -136,7 +136,7 @@ class Store {
   [[nodiscard]] virtual std::string lineage() const { return {}; }
 
   // Why it would refuse a commit at this moment, as far as its last answer told: its server is read-only. Empty:
-  // nothing speaks against one.
+  // nothing speaks against one, or the store cannot tell. Reads succeed all the same; now() keeps it true.
   [[nodiscard]] virtual std::string refuses_writes() const { return {}; }
 
   // What whoever runs this store should know, each a sentence or two; for the log, when the daemon starts.
@@ -157,6 +157,9 @@ class Store {
   // set aside and is taken back as another. REQUIRES: nobody else has it open.
   virtual Result<void> live_as(const std::string& epoch);
 };
+
+// What a commit failed with says that the store is there and answers reads, and takes no writes: no renewal either.
+bool takes_no_writes(const Error& error);
 
 // What every backend refuses before it touches anything: an empty or too long key, a key twice in one call, a value
 // that is too big, history whose revisions do not rise or do not fit 63 bits. kInvalidArgument, reason

@@ -19,7 +19,12 @@ class ScriptedStore final : public Store {
   std::function<std::optional<Error>(std::span<const Change>)> before_commit = [](auto) { return std::nullopt; };
   MovableClock clock;
 
-  Result<std::optional<Loaded>> load(const std::string& key) override { return below_.load(key); }
+  std::atomic<int> loads = 0;
+
+  Result<std::optional<Loaded>> load(const std::string& key) override {
+    ++loads;
+    return below_.load(key);
+  }
   Result<std::vector<Listed>> scan(std::string_view prefix, std::string_view after, std::size_t limit) override {
     return below_.scan(prefix, after, limit);
   }
@@ -114,6 +119,31 @@ TEST(EngineTrouble, ADaemonWhoseStoreTakesNoWritesIsNotReady) {
   EXPECT_EQ(engine->health().why, "no room left");
 
   full = false;
+  EXPECT_TRUE(ask(*engine, "t", join_of("t", "ap", "a1", 3)).has_value());
+  EXPECT_TRUE(engine->health().ready) << engine->health().why;
+}
+
+// Reads succeed all the while: what they show must not end what a write was answered.
+TEST(EngineTrouble, ADaemonWhoseStoreHasTooFewReplicasForAWriteStaysNotReady) {
+  ScriptedStore store;
+  bool few = false;
+  store.before_commit = [&few](auto) {
+    return few ? std::optional(Error{ErrorCode::kUnavailable, "STORE_TOO_FEW_REPLICAS", "too few replicas", {}, {}})
+               : std::nullopt;
+  };
+  const auto engine = make_engine(store, quick_options());
+  ASSERT_TRUE(engine->start().has_value());
+  EXPECT_TRUE(ask(*engine, "t", join_of("t", "eu", "e1", 3)).has_value());
+  few = true;
+  const auto refused = ask(*engine, "t", join_of("t", "us", "u1", 3));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "STORE_UNAVAILABLE");
+  const int loads = store.loads;
+  EXPECT_TRUE(eventually([&] { return store.loads > loads; })) << "it looks whether the store is there";
+  EXPECT_FALSE(get(*engine, "another")) << "the store is there: this is no more than unknown";
+  EXPECT_FALSE(engine->health().ready);
+  EXPECT_EQ(engine->health().why, "too few replicas");
+  few = false;
   EXPECT_TRUE(ask(*engine, "t", join_of("t", "ap", "a1", 3)).has_value());
   EXPECT_TRUE(engine->health().ready) << engine->health().why;
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <random>
@@ -31,6 +32,15 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 // ---- killed, stopped, cut off ----
+
+bool eventually(const std::function<bool()>& holds) {
+  const auto until = steady_clock::now() + std::chrono::seconds(30);
+  while (!holds()) {
+    if (steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
 
 TEST(RedisTrouble, NothingAcknowledgedIsLostWhenTheServerIsKilled) {
   RedisServer server;
@@ -299,6 +309,31 @@ TEST(RedisTrouble, AFullServerTakesNothingAndGoesOnWhenThereIsRoom) {
   EXPECT_THAT(history_of(*store, "a"), IsEmpty());
   server.ask({"CONFIG", "SET", "maxmemory", "0"});
   EXPECT_EQ(outcome_of(*store, changes[0]), CommitOutcome::kCommitted);
+}
+
+TEST(RedisTrouble, ThatItTakesNoWritesIsSaidForAsLongAsItIsTrue) {
+  RedisServer server;
+  const auto store = open_redis(server.url());
+  server.ask({"CONFIG", "SET", "min-replicas-to-write", "1"});
+  EXPECT_EQ(store->refuses_writes(), "") << "nobody wrote";
+  const auto refused = store->commit(std::vector<Change>{{.key = "a"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().reason, "STORE_TOO_FEW_REPLICAS");
+  EXPECT_THAT(store->refuses_writes(), HasSubstr("min-replicas-to-write"));
+  server.ask({"CONFIG", "SET", "min-replicas-to-write", "0"});
+  server.ask({"CONFIG", "SET", "maxmemory", "1"});
+  ASSERT_TRUE(eventually([&] {
+    return store->now() && store->refuses_writes().find("maxmemory") != std::string::npos;
+  })) << store->refuses_writes();
+  EXPECT_TRUE(store->load("a"));
+  EXPECT_THAT(store->refuses_writes(), HasSubstr("maxmemory")) << "a read shows nothing";
+  server.ask({"CONFIG", "SET", "maxmemory", "0"});
+  EXPECT_TRUE(eventually([&] { return store->now() && store->refuses_writes().empty(); })) << store->refuses_writes();
+  server.ask({"CONFIG", "SET", "maxmemory", "1"});
+  ASSERT_FALSE(store->commit(std::vector<Change>{{.key = "a"}}));
+  server.ask({"CONFIG", "SET", "maxmemory", "0"});
+  commit_one(*store, {.key = "a"});
+  EXPECT_EQ(store->refuses_writes(), "") << "a write went through";
 }
 
 TEST(RedisTrouble, AServerThatCannotWriteItsSnapshotTakesNothing) {
