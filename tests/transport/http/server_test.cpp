@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <future>
 #include <set>
 #include <sstream>
 
@@ -723,9 +724,20 @@ TEST(Stream, SlowReaderGetsTheNewestState) {
   ASSERT_EQ(world.ask("POST", "/v1/targets/a/join", large_join(0)).status, 200);
   Wire slow = world.wire();
   slow.send(request("GET", "/v1/targets/a/watch"));
-  int joined = 1;
+  for (int joined = 1; joined < 16; ++joined) {
+    EXPECT_EQ(world.ask("POST", "/v1/targets/a/join", large_join(joined)).status, 200);
+  }
+  // From here on nothing goes out any more, and what piles up need not take long to make.
+  round::SetTarget excuse;
+  excuse.request.incarnation = IncarnationId{"operator"};
+  excuse.actor = "ann";
+  excuse.reason = "there are many";
+  excuse.excuse_for = 3'600s;
   ASSERT_TRUE(eventually([&] {
-    EXPECT_EQ(world.ask("POST", "/v1/targets/a/join", large_join(joined++)).status, 200);
+    excuse.excuse = PartyName{"excused-" + std::to_string(++excuse.request.sequence)};
+    std::promise<bool> done;
+    world.engine->submit(TargetName{"a"}, excuse, [&](const auto& answer) { done.set_value(answer.has_value()); });
+    EXPECT_TRUE(done.get_future().get());
     return world.metric("syzygy_http_stream_gaps_total") >= 1;
   }));
   const std::string revision = json_field(world.ask("GET", "/v1/targets/a").body, "revision");
