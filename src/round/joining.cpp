@@ -228,6 +228,13 @@ Reply open(Draft& draft, const Join& join, PlanHash hash) {
   if (record.pin == std::nullopt && !join.quorum && !PLANTED(quorum_unasked)) return *disagrees(record, round, join);
   round.asked = join.quorum.value_or(Quorum{});
   round.effective = effective_quorum(record, round.asked);
+  if (!round.asked.roster.empty() && !record.pin && round.effective.roster.empty() && !PLANTED(roster_excused_away)) {
+    return refused(ErrorCode::kFailedPrecondition, "ROSTER_EMPTY",
+                   "every party of the " + describe(round.asked) + " is excused on target " + record.target.value +
+                       ", so that no quorum could ever be complete; end an excuse (syzygy target excuse " +
+                       record.target.value + " PARTY --end), or let all parties expect others, too",
+                   {{"asked", describe(round.asked)}});
+  }
   if (!PLANTED(generation_reused)) record.generation = record.generation.next();
   round.generation = record.generation;
   round.plan = *join.plan;

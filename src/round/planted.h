@@ -111,6 +111,7 @@ namespace syzygy::round {
   X(verdict_unchecked, "VERDICT_INVALID", "a resolution to any state") \
   X(actor_forgotten, "resolution", "nobody knows who resolved") \
   X(roster_emptied, "ROSTER_EMPTY", "the last of a pinned roster is excused") \
+  X(roster_excused_away, "ROSTER_EMPTY", "a round opens whose whole roster is excused") \
   X(rebound_while_held, "TARGET_BUSY", "a target is bound anew below a run")
 
 // Guards without a row above, and where they are held instead.

@@ -705,6 +705,7 @@ Reply Oracle::run(const Join& join) {
   }
   if (gathering >= rules_.gathering_max) return no("GATHERING_LIMIT");
   if (!pin_ && !join.quorum) return no("QUORUM_MISSING");
+  if (!pin_ && !join.quorum->roster.empty() && effective(*join.quorum).parties == 0) return no("ROSTER_EMPTY");
   Game game;
   game.id = join.fresh_round;
   game.generation = games_.size() + 1;
