@@ -193,6 +193,9 @@ class Doctor {
     if (!opened) return;  // said already
     const auto looked = opened->look();
     if (!looked && looked.error().reason == "TARGET_NAME_DIFFERS") return;  // likewise
+    const bool disagrees =
+        !looked && (looked.error().reason == "STEP_CHANGED" || looked.error().reason == "OUT_OF_ORDER");
+    if (!looked && !disagrees) return bad("plan", looked.error().message, "syzygy plan --dir " + s_.dir);
     if (!looked) {
       return bad("history", "the directory disagrees with the history in the database: " + looked.error().message,
                  "syzygy history --database URL");

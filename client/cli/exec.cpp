@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/kill_point.h"
+#include "base/name.h"
 #include "client/cli/child.h"
 #include "client/cli/commands.h"
 #include "client/cli/convert.h"
@@ -233,6 +234,12 @@ int run_exec(const Context& context) {
   if (const int code = require(context, s.target, "--target", "orders-prod")) return code;
   if (const int code = require(context, s.party, "--party", "eu-west")) return code;
   if (const int code = require(context, s.plan_hash, "--plan-hash", "build-1234")) return code;
+  if (!check_name("plan hash", s.plan_hash)) {
+    return fail(context, kExitUsage,
+                fmt::format("--plan-hash is \"{}\", {} bytes; it takes 1 to {} bytes of printable UTF-8, such as a "
+                            "build's id or a hash of what the command would apply",
+                            printable(s.plan_hash), s.plan_hash.size(), kNameBytesMax));
+  }
   if (s.pre_deploy && s.post_deploy)
     return fail(context, kExitUsage, "--pre-deploy and --post-deploy exclude each other");
   std::unique_ptr<migration::Target> target;

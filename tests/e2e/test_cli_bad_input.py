@@ -41,6 +41,10 @@ class BadInput(CliTest):
                          "--daemon", self.daemon.grpc)  # fmt: skip
             self.refused(run, 2, "target")
             self.assertLess(len(run.err), 1000, run.err)
+        for plan in ("", "two\nlines", "a" * 5000):
+            run = syzygy("exec", *site.common("eu-west", 1), "--plan-hash", plan, "--", "true")
+            self.refused(run, 2, "--plan-hash")
+            self.assertLess(len(run.err), 1000, run.err)
 
     def test_what_is_no_text(self) -> None:
         at = ["--daemon", self.daemon.grpc]

@@ -86,6 +86,12 @@ class Doctor(CliTest):
         site.dir += "-not"
         self.assertIn(site.dir, self.look(site)["migrations"])
 
+    def test_a_migration_cannot_be_planned(self) -> None:
+        site = self.site(m0001_users=USERS, m0002_both="CREATE TABLE more (id int); DROP TABLE users;")
+        wrong = self.look(site)
+        self.assertEqual(list(wrong), ["plan"], wrong)
+        self.assertIn("0002 belongs to both stages", wrong["plan"])
+
     def test_two_names_for_one_database(self) -> None:
         site = self.site(m0001_users=USERS)
         self.assertEqual(site.alone().code, 0)

@@ -371,7 +371,7 @@ std::expected<void, GuardedTarget::Refused> GuardedTarget::statements_outside(co
     // A CONCURRENTLY takes a lock that blocks nobody's reads and writes, and then waits for everybody else's
     // transactions: with a lock timeout it would fail there, and leave an INVALID index behind. Two of them on one
     // table wait for each other, until the server breaks the deadlock.
-    auto limited = db_->set_lock_timeout(concurrently ? Duration{0} : options_.lock_timeout);
+    auto limited = db_->prepare_outside(concurrently ? Duration{0} : options_.lock_timeout);
     if (!limited) return refused(limited.error());
     own_transaction = own_transaction || ends_transaction(step.statements[i].text);
     Backoff backoff(options_.retry_delay_min, options_.retry_delay_max);

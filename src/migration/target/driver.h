@@ -86,8 +86,9 @@ class Driver {
 
   // ---- the migration's statements: exactly one each
   virtual Sql<void> run(std::string_view statement, const RunOptions& options) = 0;
-  // Outside a transaction: for the statements that follow. 0: wait for ever.
-  virtual Sql<void> set_lock_timeout(Duration timeout) = 0;
+  // For the statements that follow, outside a transaction: they may write, as ours in one may, and wait this long for a
+  // lock. 0: for ever.
+  virtual Sql<void> prepare_outside(Duration lock_timeout) = 0;
   // INVALID indexes that an earlier, failed build of this statement left, dropped; their names.
   virtual Sql<std::vector<std::string>> drop_invalid_indexes(const Meaning& meaning) = 0;
 

@@ -113,9 +113,10 @@ class PostgresDriver final : public Driver {
     return {};
   }
 
-  Sql<void> set_lock_timeout(Duration timeout) override {
+  Sql<void> prepare_outside(Duration timeout) override {
     if (session_ != nullptr && session_->pooled()) return {};
-    return script("set lock_timeout = " + ms(timeout) + check_interval("; set ") + presented("set "));
+    return script("set default_transaction_read_only = off; set lock_timeout = " + ms(timeout) +
+                  check_interval("; set ") + presented("set "));
   }
 
   Sql<std::vector<std::string>> drop_invalid_indexes(const Meaning& meaning) override;
@@ -474,8 +475,9 @@ std::vector<Finding> PostgresDriver::diagnose() {
     found("writable", false, "this server is a standby: nothing can be written to it",
           "give --database the primary's address (or target_session_attrs=read-write in the URL)");
   } else if (standby && (*standby)[0][1] == "on") {
-    found("writable", false, "sessions of this role or database are read-only by default",
-          "ALTER ROLE … SET default_transaction_read_only = off");
+    found("writable", true,
+          "sessions of this role or database are read-only by default; migrations write all the same, a tool under "
+          "syzygy exec only if it says so itself");
   } else if (standby) {
     found("writable", true, "transactions may write");
   }
@@ -485,7 +487,8 @@ std::vector<Finding> PostgresDriver::diagnose() {
       "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'), "
       "coalesce((select pg_catalog.has_schema_privilege(oid, 'create') from pg_catalog.pg_namespace "
       "where nspname = $1)::text, ''), coalesce(pg_catalog.current_schema(), ''), "
-      "coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'create'), false)",
+      "coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'create'), false), "
+      "pg_catalog.current_setting('search_path')",
       {options_.schema});
   if (!rights) {
     found("rights to migrate", false, rights.error().words);
@@ -514,11 +517,17 @@ std::vector<Finding> PostgresDriver::diagnose() {
             may ? ""
                 : "CREATE SCHEMA " + options_.schema + " AUTHORIZATION " + role + "   -- as the owner of the database");
     }
-    found("rights to migrate", row[5] == "t",
-          row[5] == "t"    ? "role " + row[0] + " may create tables in the schema " + row[4]
-          : row[4].empty() ? "none of the schemas in search_path exists"
-                           : "role " + row[0] + " may not create tables in the schema " + row[4],
-          row[5] == "t" ? "" : "GRANT CREATE ON SCHEMA " + (row[4].empty() ? "public" : row[4]) + " TO " + role);
+    if (row[4].empty()) {
+      found("rights to migrate", false,
+            "of the schemas in search_path (" + row[6] + ") none exists that role " + row[0] + " may use",
+            "ALTER ROLE " + role + " IN DATABASE " + quoted_identifier(row[1]) +
+                " SET search_path = public   -- or CREATE SCHEMA, or GRANT USAGE ON SCHEMA");
+    } else {
+      found("rights to migrate", row[5] == "t",
+            row[5] == "t" ? "role " + row[0] + " may create tables in the schema " + row[4]
+                          : "role " + row[0] + " may not create tables in the schema " + row[4],
+            row[5] == "t" ? "" : "GRANT CREATE ON SCHEMA " + quoted_identifier(row[4]) + " TO " + role);
+    }
   }
 
   const auto before = std::chrono::system_clock::now();

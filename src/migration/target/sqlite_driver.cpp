@@ -164,7 +164,7 @@ class SqliteDriver final : public Driver {
     if (!rows) return std::unexpected(rows.error());
     return {};
   }
-  Sql<void> set_lock_timeout(Duration timeout) override {
+  Sql<void> prepare_outside(Duration timeout) override {
     if (auto open = usable(); !open) return open;
     if (db_ != nullptr && timeout.count() > 0) sqlite3_busy_timeout(db_.get(), static_cast<int>(timeout.count()));
     return {};

@@ -243,13 +243,33 @@ TEST_F(Postgres, DoctorNamesMissingRightsOnAFenceThatStands) {
   EXPECT_TRUE(std::holds_alternative<Claimed>(target->claim(claim_request(run_info(1)), {}, {})));
 }
 
-TEST_F(Postgres, DoctorNamesADatabaseThatCannotBeWritten) {
+TEST_F(Postgres, SessionsThatAreReadOnlyByDefaultAreNoneForMigrations) {
   value("alter database " + database_ + " set default_transaction_read_only = on");
   const auto findings = diagnose_target(url_, quick());
   const auto writable = std::ranges::find(findings, "writable", &Finding::name);
   ASSERT_NE(writable, findings.end());
-  EXPECT_FALSE(writable->ok);
+  EXPECT_TRUE(writable->ok);
   EXPECT_TRUE(writable->cause.contains("read-only")) << writable->cause;
+  auto target = prepared(url_);
+  claimed(*target, run_info(1));
+  EXPECT_EQ(text(apply(*target, run_info(1), planned("0001", "create table a (id int)"))), "applied");
+  EXPECT_EQ(
+      text(apply(*target, run_info(1), planned("0002", "create index concurrently a_id on a (id)", {.atomic = false}))),
+      "applied");
+}
+
+TEST_F(Postgres, DoctorNamesASearchPathThatLeadsNowhere) {
+  const auto rights = [&] {
+    const auto findings = diagnose_target(url_, quick());
+    const auto found = std::ranges::find(findings, "rights to migrate", &Finding::name);
+    return found == findings.end() ? Finding{} : *found;
+  };
+  value("alter database " + database_ + " set search_path = nowhere");
+  EXPECT_FALSE(rights().ok);
+  EXPECT_TRUE(rights().cause.contains("(nowhere)")) << rights().cause;
+  value(rights().next);
+  EXPECT_TRUE(rights().ok) << rights().cause;
+  value("alter role postgres in database " + database_ + " reset search_path");
 }
 
 // ---- the fence against sessions that live on
