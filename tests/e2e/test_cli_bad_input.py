@@ -14,7 +14,7 @@ import unittest
 from typing import Any, Tuple
 
 from .support.daemon import Daemon
-from .support.processes import ScratchDirectory, wait_until
+from .support.processes import BOUND, ScratchDirectory, wait_until
 from .support.site import PARTIES, CliTest, Ended, Site, nobody, syzygy
 
 USERS = "CREATE TABLE users (id int);"
@@ -145,13 +145,15 @@ class BadInput(CliTest):
     def test_more_parties_than_there_may_be(self) -> None:
         site = self.site(m0001_users=USERS)
         self.refused(syzygy(*site.migrate("eu-west", quorum=1001)), 2, "1000", "quorum")
-        host, port = self.daemon.http.rsplit(":", 1)
-        joined = {"plan": {"stage": "STAGE_ALL", "steps": [{"id": "0001", "stage": "STAGE_PRE_DEPLOY", "content": "00" * 32}]}, "quorum": {"parties": 1000}, "timeout": "600s", "lease": "60s"}
+        many = Daemon("--lease-max", "1h")  # the first must still be here when the last has come, however long that takes
+        self.addCleanup(many.close)
+        host, port = many.http.rsplit(":", 1)
+        joined = {"plan": {"stage": "STAGE_ALL", "steps": [{"id": "0001", "stage": "STAGE_PRE_DEPLOY", "content": "00" * 32}]}, "quorum": {"parties": 1000}, "timeout": "3600s", "lease": "3600s"}
         local = threading.local()
 
         def join(number: int) -> Tuple[int, Any]:
             if not hasattr(local, "web"):
-                local.web = http.client.HTTPConnection(host, int(port), timeout=60)
+                local.web = http.client.HTTPConnection(host, int(port), timeout=BOUND)
                 self.addCleanup(local.web.close)
             local.web.request("POST", f"/v1/targets/{site.target}-crowd/join", json.dumps({**joined, "party": f"party-{number}", "voterOnly": True}),
                               {"Content-Type": "application/json", "Idempotency-Key": f"process-{number}"})  # fmt: skip
