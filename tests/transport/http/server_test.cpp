@@ -746,7 +746,7 @@ TEST(Stream, SlowReaderGetsTheNewestState) {
   bool gap = false;
   while (const auto event = events.next_data()) {
     gap = gap || has(*event, "\"gap\":true");
-    if (revision_of(*event) >= std::stoull(revision)) break;  // beyond it where a party's lease ended meanwhile
+    if (revision_of(*event) >= std::stoull(revision)) break;
   }
   EXPECT_TRUE(gap);
 }
