@@ -57,6 +57,7 @@ void UnaryCall::OnCancel() {
 
 void UnaryCall::OnDone() {
   context_.parking.remove(this);
+  claim();  // after an OnCancel() on another thread: whoever lets go of it last comes after that, too
   const std::shared_ptr<UnaryCall> last = std::move(self_);
   context_.gate.leave();
 }

@@ -72,7 +72,12 @@ class Stream final : public grpc::ServerWriteReactor<Message>,
   void OnDone() override {
     context_.parking.remove(this);
     context_.streams.fetch_sub(1, std::memory_order_relaxed);
-    const std::shared_ptr<Stream> last = std::move(self_);
+    std::shared_ptr<Stream> last;
+    {
+      // After OnCancel(), which may have run on another thread: whoever lets go of it last sees what that left.
+      const std::lock_guard lock(mutex_);
+      last = std::move(self_);
+    }
     context_.gate.leave();
   }
 
