@@ -25,7 +25,7 @@ using boost::system::error_code;
 constexpr std::chrono::milliseconds kBeat{250};
 constexpr std::chrono::milliseconds kOutOfDescriptors{100};
 constexpr std::chrono::milliseconds kSweepAtLimit{20};
-constexpr unsigned kSweep = 20;  // in beats
+constexpr unsigned kSweep = 60;  // in beats
 constexpr unsigned kSweepCrowded = 4;
 
 // A connection that gRPC owns. The descriptor's number alone proves nothing: it is used again.
@@ -155,7 +155,8 @@ class AsioListener final : public Listener {
     beat_.expires_after(kBeat);
     beat_.async_wait([this](error_code error) {
       if (error) return;
-      // A call of the system for each connection: often only where their places may soon be wanted.
+      // A call of the system for each connection, and so a part of what a thousand who only wait cost: often only where
+      // their places may soon be wanted.
       if (++beats_ % (2 * connections_->open() > connections_->max() ? kSweepCrowded : kSweep) == 0) sweep();
       every_();
       beat();
