@@ -199,6 +199,7 @@ int run_lint(const Context& context) {
     }
   }
 
+  options.unseen = !listing->refused.empty();
   LintReport report = lint(migrations, selected, options);
   for (const Error& error : listing->refused) {
     auto finding = refused_file(error, options);

@@ -31,6 +31,37 @@ struct Said {
   const char* says;
 };
 
+// The grammar is PostgreSQL 15's; what later versions brought is called by its name, and a mistake is not.
+TEST(Meaning, NewerSyntaxIsNamed) {
+  const auto note = [](std::string_view sql) { return read_meaning(Dialect::kPostgres, sql).actions.front().note; };
+  const std::pair<const char*, const char*> newer[] = {
+      {"MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE RETURNING t.id",
+       "MERGE ... RETURNING, which came "
+       "with PostgreSQL 17"},
+      {"MERGE INTO t USING u ON t.id = u.id WHEN NOT MATCHED BY SOURCE THEN DELETE", "BY SOURCE, which came"},
+      {"CREATE VIEW v AS SELECT JSON_OBJECT('a' VALUE 1 ABSENT ON NULL)", "JSON_OBJECT, which came with PostgreSQL 16"},
+      {"SELECT JSON_VALUE(a, '$.x' RETURNING int) FROM t", "JSON_VALUE, which came with PostgreSQL 17"},
+      {"SELECT n IS JSON OBJECT FROM t", "IS JSON, which came with PostgreSQL 16"},
+      {"CREATE TABLE t (a text STORAGE EXTERNAL)", "PostgreSQL 16"},
+      {"CREATE TABLE t (a int DEFAULT 0x1F)", "a number such as 0x1F or 1_000, which came with PostgreSQL 16"},
+      {"CREATE TABLE t (a int DEFAULT 1_000)", "a number such as 0x1F or 1_000"},
+      {"ALTER TABLE t ALTER COLUMN n SET EXPRESSION AS (1)", "SET EXPRESSION, which came with PostgreSQL 17"},
+      {"ALTER TABLE t ADD v int GENERATED ALWAYS AS (id + 1) VIRTUAL", "PostgreSQL 18"},
+      {"ALTER TABLE t ADD CONSTRAINT c CHECK (id > 0) NOT ENFORCED", "PostgreSQL 18"},
+      {"ALTER TABLE t ADD CONSTRAINT c NOT NULL n", "PostgreSQL 18"},
+      {"SELECT a FROM (SELECT 1 AS a)", "without an alias, which came with PostgreSQL 16"}};
+  for (const auto& [sql, says] : newer) {
+    EXPECT_THAT(note(sql), testing::HasSubstr(says)) << sql;
+    EXPECT_THAT(note(sql), testing::HasSubstr("is judged by PostgreSQL 15's grammar")) << sql;
+  }
+  for (const char* mistake :
+       {"MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELET", "CREATE TABLE t (a text STORGE EXTERNAL)",
+        "SELECT JSON_OBJECT('a', 1) FORM t WHERE", "CREATE TABLE t (a int DEFAULT 12x)", "SELECT 1 IS JASON",
+        "ALTER TABLE t ALTER COLUMN n SET EXPRESION AS (1)", "ALTER TABEL t ADD a int"}) {
+    EXPECT_THAT(note(mistake), testing::HasSubstr("is not understood by PostgreSQL 15's grammar")) << mistake;
+  }
+}
+
 TEST(PostgresMeaning, NamesWhatItActsOn) {
   constexpr const char* kNeutral = "neutral: changes nothing that code could notice";
   const Said cases[] = {

@@ -69,6 +69,14 @@ TEST(Chunks, AreTheTextByteForByte) {
   EXPECT_EQ(chunks.statements[0].after, " -- one\n");
 }
 
+Migration migration_of(const std::string& text) {
+  Migration migration;
+  migration.id = StepId{"1"};
+  migration.up.text = text;
+  migration.up.path = "1.sql";
+  return migration;
+}
+
 // As PostgreSQL 15 names them.
 TEST(Deparse, AnIndexWithoutANameGetsTheServersOne) {
   const auto name = [](const std::string& rest) {
@@ -130,7 +138,7 @@ TEST(Deparse, WhatIsWrittenMeansTheSame) {
       EXPECT_EQ(written.names, read_meaning(Dialect::kPostgres, "ALTER TABLE " + q + " " + command).names) << *alone;
     }
     EXPECT_EQ(concurrently("CREATE INDEX " + q + " ON " + q + " (" + q + ")", 0)->sql,
-              "CREATE INDEX CONCURRENTLY " + q + " ON " + q + " USING btree (" + q + ")");
+              "CREATE INDEX CONCURRENTLY " + q + " ON " + q + " (" + q + ")");
     EXPECT_EQ(not_valid("ALTER TABLE " + q + " ADD CONSTRAINT " + q + " CHECK (" + q + " > 0)", 0, "x")->sql,
               "ALTER TABLE " + q + " ADD CONSTRAINT " + q + " CHECK (" + q + " > 0) NOT VALID");
     EXPECT_EQ(unique_apart("ALTER TABLE t ADD CONSTRAINT " + q + " UNIQUE (a)", 0, "t", "x")->constraint,
@@ -140,8 +148,36 @@ TEST(Deparse, WhatIsWrittenMeansTheSame) {
                          0, "t", "k")
                 ->index,
             "CREATE UNIQUE INDEX CONCURRENTLY k ON t (a) INCLUDE (b) NULLS NOT DISTINCT TABLESPACE \"Fast\"");
-  EXPECT_EQ(concurrently("CREATE INDEX ON \"My\" (a)", 0)->sql,
-            "CREATE INDEX CONCURRENTLY \"My_a_idx\" ON \"My\" USING btree (a)");
+  EXPECT_EQ(concurrently("CREATE INDEX ON \"My\" (a)", 0)->sql, "CREATE INDEX CONCURRENTLY \"My_a_idx\" ON \"My\" (a)");
+}
+
+// The deparser writes some of these so that they do not parse again.
+TEST(Deparse, AnIndexKeepsItsOwnText) {
+  for (const std::string rest :
+       {"ON t ((id::text))", "ON t (((a->>'b')::bigint) DESC)", "ON t (CAST(id AS text), (n IS NULL))",
+        "ON t ((n COLLATE \"C\"))  -- why\n  WHERE (a->>'x')::int > 3",
+        "ON ONLY t USING gin ((a->'c') jsonb_path_ops)"}) {
+    const auto named = concurrently("create unique  INDEX i " + rest, 0);
+    ASSERT_TRUE(named) << rest;
+    EXPECT_EQ(named->sql, "create unique  INDEX CONCURRENTLY i " + rest);
+    const auto unnamed = concurrently("CREATE /* INDEX */ INDEX " + rest, 0);
+    ASSERT_TRUE(unnamed) << rest;
+    EXPECT_EQ(unnamed->sql, "CREATE /* INDEX */ INDEX CONCURRENTLY " + unnamed->name + " " + rest);
+  }
+  EXPECT_EQ(concurrently("CREATE INDEX \"INDEX\" ON t (a)", 0)->sql, "CREATE INDEX CONCURRENTLY \"INDEX\" ON t (a)");
+  EXPECT_FALSE(concurrently("CREATE TABLE index (a int)", 0));
+}
+
+TEST(Split, AnIndexKeepsItsCommentsOnce) {
+  const auto split = split_migration(
+      migration_of(
+          "-- above\nCREATE INDEX ON t (  -- inside\n  (id::text)\n) -- last\n;  -- behind\nCREATE TABLE u (a int);\n"),
+      Schema(), {});
+  ASSERT_TRUE(split) << split.error().message;
+  ASSERT_EQ(split->parts.size(), 2U);
+  EXPECT_EQ(split->parts.front().up, "CREATE TABLE u (a int);\n");
+  EXPECT_EQ(split->parts.back().up,
+            "-- above\n-- last\nCREATE INDEX CONCURRENTLY t_id_idx ON t (  -- inside\n  (id::text)\n);  -- behind\n");
 }
 
 TEST(Deparse, MadeNamesFitAndStayApart) {
@@ -175,14 +211,6 @@ TEST(Split, AnyBytesGiveAnAnswer) {
   }
 }
 
-Migration migration_of(const std::string& text) {
-  Migration migration;
-  migration.id = StepId{"1"};
-  migration.up.text = text;
-  migration.up.path = "1.sql";
-  return migration;
-}
-
 // Nothing says whose index it is, and nothing drops one that went with its table.
 TEST(Split, AnIndexIsDroppedBeforeWhatWouldTakeItAway) {
   for (const std::string later : {"DROP TABLE a;", "ALTER TABLE a DROP COLUMN x;"}) {
@@ -193,6 +221,67 @@ TEST(Split, AnIndexIsDroppedBeforeWhatWouldTakeItAway) {
     EXPECT_THAT(parts[parts.size() - 2].up, HasSubstr("DROP INDEX CONCURRENTLY i"));
     EXPECT_THAT(parts.back().up, HasSubstr(later));
   }
+}
+
+// Advice and behaviour agree: what is replaced stays together, in the stage that is said.
+TEST(Split, WhatIsDroppedAndCreatedAnewStaysTogether) {
+  const std::string text =
+      "CREATE TABLE w (a int);\nDROP VIEW v;\nCREATE VIEW v AS SELECT a FROM t;\nGRANT SELECT ON v TO clerk;\n";
+  SplitOptions options;
+  const auto unsaid = split_migration(migration_of(text), Schema(), options);
+  ASSERT_FALSE(unsaid);
+  EXPECT_EQ(unsaid.error().reason, "SPLIT_STAGE_NEEDED");
+  EXPECT_THAT(unsaid.error().message, HasSubstr("drops view v and creates it anew"));
+  options.unclear = Stage::kPreDeploy;
+  const auto before = split_migration(migration_of(text), Schema(), options);
+  ASSERT_TRUE(before) << before.error().message;
+  EXPECT_TRUE(before->parts.empty()) << before->why_not;
+  options.unclear = Stage::kPostDeploy;
+  const auto after = split_migration(migration_of(text), Schema(), options);
+  ASSERT_TRUE(after) << after.error().message;
+  ASSERT_EQ(after->parts.size(), 2U);
+  EXPECT_EQ(after->parts.front().up, "CREATE TABLE w (a int);\n");
+  EXPECT_EQ(after->parts.back().up, text.substr(text.find("DROP")));
+}
+
+// A copy that is gone afterwards is made where it is used: made before the deployment, it would lack what old code
+// wrote meanwhile.
+TEST(Split, WhatIsGoneAfterwardsGoesWithWhatUsesIt) {
+  const std::string rebuild =
+      "CREATE TABLE kept AS SELECT * FROM t;\nDROP TABLE t;\nCREATE TABLE t (a int);\nINSERT INTO t SELECT a FROM "
+      "kept;\nDROP TABLE kept;\n";
+  SplitOptions options;
+  options.unclear = Stage::kPostDeploy;
+  const auto split = split_migration(migration_of("CREATE TABLE u (a int);\n" + rebuild), Schema(), options);
+  ASSERT_TRUE(split) << split.error().message;
+  ASSERT_EQ(split->parts.size(), 2U);
+  EXPECT_EQ(split->parts.front().up, "CREATE TABLE u (a int);\n");
+  EXPECT_EQ(split->parts.back().up, rebuild);
+}
+
+TEST(Split, AnIndexThatIsBuiltAnewUnderItsNameIsRefused) {
+  SplitOptions options;
+  options.unclear = Stage::kPreDeploy;
+  const auto same = split_migration(migration_of("DROP INDEX i;\nCREATE INDEX i ON t (a);\n"), Schema(), options);
+  ASSERT_FALSE(same);
+  EXPECT_THAT(same.error().message, HasSubstr("Recipe: give the new index another name"));
+  const auto other = split_migration(migration_of("DROP INDEX i;\nCREATE INDEX k ON t (a);\n"), Schema(), options);
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_EQ(other->parts.size(), 2U);
+}
+
+// A view keeps the server from changing what it reads.
+TEST(Split, ADroppedViewIsDroppedBeforeWhatItRead) {
+  SplitOptions options;
+  options.organize = true;
+  const auto split =
+      split_migration(migration_of("DROP VIEW v;\nALTER TABLE t ALTER a TYPE text;\n"), Schema(), options);
+  ASSERT_FALSE(split);
+  EXPECT_EQ(split.error().reason, "SPLIT_ORDER");
+  EXPECT_THAT(split.error().message, HasSubstr("may need that the view is gone"));
+  const auto other = split_migration(migration_of("DROP VIEW v;\nALTER TABLE t ADD b text;\n"), Schema(), {});
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_EQ(other->parts.size(), 2U);
 }
 
 TEST(Split, AColumnThatIsDroppedAndAddedAnewIsRefused) {

@@ -169,6 +169,73 @@ TEST(Lint, ADropAfterItsPreludeIsNoError) {
   EXPECT_THAT(ids(lint(history, {false, false, true}, one_phase)), Contains("drop-column"));
 }
 
+// DROP ... IF EXISTS before the CREATE of what nothing has made hits nothing in a database that the directory made.
+TEST(Lint, WhatNothingHasMadeIsNotDropped) {
+  const std::string makes_room =
+      "-- syzygy:stage pre_deploy\nDROP TABLE IF EXISTS a; CREATE TABLE a (x int); DROP TYPE IF EXISTS e; CREATE TYPE "
+      "e "
+      "AS ENUM ('a'); DROP INDEX IF EXISTS a_x; CREATE INDEX a_x ON a (x); DROP VIEW IF EXISTS v; CREATE VIEW v AS "
+      "SELECT 1; DROP SEQUENCE IF EXISTS s; CREATE SEQUENCE s; DROP FUNCTION IF EXISTS f(); CREATE FUNCTION f() "
+      "RETURNS "
+      "int LANGUAGE sql AS 'SELECT 1'";
+  const auto found = [&](std::string_view before, const std::string& text, const LintOptions& options = {}) {
+    return ids(lint({migration("1", before), migration("2", text)}, {options.catalogue == nullptr, true}, options));
+  };
+  EXPECT_THAT(found("CREATE TABLE b (x int)", makes_room), IsEmpty());
+  EXPECT_THAT(found("CREATE TABLE a (x int)", makes_room), Contains("drop-table"));
+  EXPECT_THAT(found("CREATE TABLE b (x int); ALTER TABLE b RENAME TO a", makes_room), Contains("drop-table"));
+  EXPECT_THAT(found("SELECT make_tables()", makes_room), Contains("drop-table"));
+  EXPECT_THAT(found("CREATE TABEL b", makes_room), Contains("drop-table"));
+  EXPECT_THAT(found("SELECT 'never ends", makes_room), Contains("drop-table"));
+  EXPECT_THAT(found("CREATE TABLE b (x int)", "-- syzygy:stage pre_deploy\nDROP TABLE a; CREATE TABLE a (x int)"),
+              Contains("drop-table"));
+  EXPECT_THAT(found("CREATE TABLE b (x int)", "-- syzygy:stage pre_deploy\nDROP TABLE IF EXISTS a"),
+              Contains("drop-table"));
+  LintOptions options;
+  options.unseen = true;
+  EXPECT_THAT(found("CREATE TABLE b (x int)", makes_room, options), Contains("drop-table"));
+  // With a database its catalogue rules, whatever the files say.
+  Schema catalogue;
+  options.catalogue = &catalogue;
+  EXPECT_THAT(found("CREATE TABLE a (x int)", makes_room, options), IsEmpty());
+  catalogue.add(KnownTable{.name = {ObjectKind::kTable, "public", "a"},
+                           .columns = {},
+                           .constraints = {},
+                           .partitioned = false,
+                           .bytes = 1 << 30});
+  EXPECT_THAT(found("SELECT 1", makes_room, options), Contains("drop-table"));
+}
+
+// A type that another one takes the name of: the columns are of the old one until they are changed.
+TEST(Lint, AColumnKeepsItsTypeWhenThatIsRenamed) {
+  const auto found = [](const std::string& text) {
+    const std::string_view before =
+        "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (m mood); CREATE TABLE s.t (n public.mood[]); CREATE TABLE "
+        "mood "
+        "(x int)";
+    return ids(lint({migration("1", before), migration("2", text)}, {false, true}, LintOptions{}));
+  };
+  const std::string again = "; CREATE TYPE mood AS ENUM ('a', 'b'); ";
+  const std::string plain = "ALTER TABLE t ALTER COLUMN m TYPE mood USING m::text::mood";
+  const std::string array = "ALTER TABLE s.t ALTER COLUMN n TYPE public.mood[] USING n::text[]::public.mood[]";
+  for (const std::string& change : {plain, array}) {
+    EXPECT_THAT(found("ALTER TYPE mood RENAME TO mood_old" + again + change), Contains("rewrite-type")) << change;
+    EXPECT_THAT(found("ALTER TYPE moods RENAME TO mood_old" + again + change), Not(Contains("rewrite-type"))) << change;
+  }
+  EXPECT_THAT(found("ALTER TYPE mood RENAME TO mood_old" + again + plain), Not(Contains("rename-routine-or-type")));
+}
+
+TEST(Lint, NewerSyntaxComesWithItsWayOut) {
+  const std::string text = "CREATE TABLE t2 (a text STORAGE EXTERNAL)";
+  const auto report = lint_example({.sql = text});
+  ASSERT_EQ(report.findings.size(), 1U);
+  EXPECT_EQ(report.findings.front().rule->id, "not-understood");
+  EXPECT_THAT(report.findings.front().message, HasSubstr("came with PostgreSQL 16"));
+  const std::string& safe = report.findings.front().safe;
+  EXPECT_THAT(safe, HasSubstr("-- syzygy:ignore not-understood because PostgreSQL 16 reads it"));
+  EXPECT_THAT(lint_text(safe + "\n" + text), IsEmpty());
+}
+
 TEST(Lint, WhatTheSamePlanAndStageCreatesIsNew) {
   const std::vector<Migration> history = {migration("1", "CREATE TABLE t (a int)"),
                                           migration("2", "CREATE INDEX t_a ON t (a)"),

@@ -122,6 +122,18 @@ bool drops_index(const Action& action) {
   return action.kind == ActionKind::kDrop && action.object.kind == ObjectKind::kIndex;
 }
 
+bool drops_view(const Action& action) {
+  return action.kind == ActionKind::kDrop &&
+         (action.object.kind == ObjectKind::kView || action.object.kind == ObjectKind::kMaterializedView);
+}
+
+// What PostgreSQL refuses while a view reads it.
+bool is_held_by_views(const Action& action) {
+  return action.kind == ActionKind::kAlterColumnType || action.kind == ActionKind::kDropColumn ||
+         (action.kind == ActionKind::kDrop && !action.cascade &&
+          (action.object.kind == ObjectKind::kTable || drops_view(action)));
+}
+
 }  // namespace
 
 std::string why_in_order(Dialect dialect, const Moved& earlier, const Moved& later) {
@@ -133,6 +145,11 @@ std::string why_in_order(Dialect dialect, const Moved& earlier, const Moved& lat
   if (std::ranges::any_of(earlier.meaning.actions, drops_index) &&
       std::ranges::any_of(later.meaning.actions, takes_indexes)) {
     return "the later one also drops the indexes of what it drops";
+  }
+  // Nor a DROP VIEW what that view reads.
+  if (std::ranges::any_of(earlier.meaning.actions, drops_view) &&
+      std::ranges::any_of(later.meaning.actions, is_held_by_views)) {
+    return "the later one may need that the view is gone";
   }
   Footprints footprints;
   footprints.add(0, footprint(earlier));

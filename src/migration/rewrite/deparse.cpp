@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/sha256.h"
+#include "migration/sql/lexer.h"
 #include "migration/sql/postgres_parser.h"
 
 namespace syzygy {
@@ -425,24 +426,34 @@ std::optional<Apart> concurrently(std::string_view statement, std::size_t positi
   auto tree = Tree::read(statement);
   if (tree == nullptr) return std::nullopt;
   PgQuery__Node* node = tree->statement();
-  std::string named;
   if (node->node_case == PG_QUERY__NODE__NODE_INDEX_STMT) {
-    PgQuery__IndexStmt* index = node->index_stmt;
-    index->concurrent = 1;
-    if (*index->idxname == '\0') index->idxname = tree->keep(name_of_index(*index));
-    named = index->idxname;
-  } else {
-    if (node->node_case != PG_QUERY__NODE__NODE_DROP_STMT || position >= node->drop_stmt->n_objects)
+    const PgQuery__IndexStmt* index = node->index_stmt;
+    std::string named = *index->idxname != '\0' ? index->idxname : name_of_index(*index);
+    // Its own text with a word or two more: an expression of an index is not always written again so that it parses.
+    Lexer lexer(Dialect::kPostgres, statement);
+    std::string text(statement);
+    while (const auto token = lexer.next_visible()) {
+      if (!token->is("INDEX")) continue;
+      text.insert(token->end(), " CONCURRENTLY" + (*index->idxname != '\0' ? "" : " " + as_sql_name(named)));
+      break;
+    }
+    const auto again = Tree::read(text);
+    const PgQuery__Node* written = again == nullptr ? nullptr : again->statement();
+    if (written == nullptr || written->node_case != PG_QUERY__NODE__NODE_INDEX_STMT ||
+        written->index_stmt->concurrent == 0 || written->index_stmt->idxname != named) {
       return std::nullopt;
-    PgQuery__DropStmt* drop = node->drop_stmt;
-    if (drop->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE) return std::nullopt;  // CONCURRENTLY takes no CASCADE
-    drop->objects[0] = drop->objects[position];
-    drop->n_objects = 1;
-    drop->concurrent = 1;
+    }
+    return Apart{std::move(text), std::move(named)};
   }
+  if (node->node_case != PG_QUERY__NODE__NODE_DROP_STMT || position >= node->drop_stmt->n_objects) return std::nullopt;
+  PgQuery__DropStmt* drop = node->drop_stmt;
+  if (drop->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE) return std::nullopt;  // CONCURRENTLY takes no CASCADE
+  drop->objects[0] = drop->objects[position];
+  drop->n_objects = 1;
+  drop->concurrent = 1;
   auto text = tree->write();
   if (!text) return std::nullopt;
-  return Apart{std::move(*text), std::move(named)};
+  return Apart{std::move(*text), {}};
 }
 
 bool is_expression(std::string_view text) {

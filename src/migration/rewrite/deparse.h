@@ -53,7 +53,7 @@ struct UniqueApart {
 };
 std::optional<UniqueApart> unique_apart(std::string_view statement, std::size_t position, const std::string& table,
                                         const std::string& name);
-// CREATE INDEX CONCURRENTLY (named, unless it is), DROP INDEX CONCURRENTLY; of a DROP INDEX only the n-th.
+// CREATE INDEX CONCURRENTLY (named, unless it is; its text otherwise as it was), DROP INDEX CONCURRENTLY; of a DROP INDEX only the n-th.
 std::optional<Apart> concurrently(std::string_view statement, std::size_t position);
 
 // Is this one expression, and nothing but that?

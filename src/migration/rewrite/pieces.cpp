@@ -548,6 +548,13 @@ Rewriter::Treated Rewriter::add_unique(const Action& action) {
 
 Rewriter::Treated Rewriter::create_index(const Action& action) {
   if (action.concurrently) return std::nullopt;
+  if (created_.is_made_anew(action)) {
+    return refuse("SPLIT_REFUSED",
+                  "drops " + describe(action.object) +
+                      " and builds it anew under the same name, so that there is none meanwhile. Recipe: give the new "
+                      "index another name; then it is built CONCURRENTLY before the deployment, and the old one is "
+                      "dropped after it");
+  }
   const KnownTable* table = schema_.table(action.on);
   if (table != nullptr && table->partitioned) {
     notes_.push_back(place_ +
@@ -573,7 +580,7 @@ Rewriter::Treated Rewriter::create_index(const Action& action) {
 }
 
 Rewriter::Treated Rewriter::drop_index(const Action& action) {
-  if (action.concurrently || action.cascade) return std::nullopt;
+  if (action.concurrently || action.cascade || created_.is_made_anew(action)) return std::nullopt;
   const auto apart = concurrently(statement_, action.position);
   if (!apart) return not_taken_apart();
   Pieces pieces;

@@ -279,10 +279,22 @@ class Splitter {
     return {};
   }
 
-  // A statement that has no stage (COMMENT, ANALYZE) goes with the last one before it that it belongs together with.
+  // A statement that has no stage (COMMENT, ANALYZE) goes with the last one before it that it belongs together with;
+  // where there is none (a table that is gone afterwards and keeps what others need), with those behind it.
   void place_neutral() {
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
       if (!pieces_[i].neutral || pieces_[i].setting) continue;
+      bool needed_before = false;
+      bool needed_after = false;
+      for (std::size_t j = i + 1; j < pieces_.size(); ++j) {
+        const Piece& later = pieces_[j];
+        if (later.neutral) continue;
+        bool& needed = later.stage == Stage::kPostDeploy ? needed_after : needed_before;
+        needed =
+            needed ||
+            !why_in_order(options_.dialect, {pieces_[i].sql, pieces_[i].meaning}, {later.sql, later.meaning}).empty();
+      }
+      if (needed_after && !needed_before) pieces_[i].stage = Stage::kPostDeploy;
       for (std::size_t j = i; j-- > 0;) {
         if (pieces_[j].setting) continue;
         const Piece& mine = pieces_[i];
@@ -374,7 +386,8 @@ class Splitter {
         if (leads) {
           text += ended(chunk.before);
           for (const Comment& comment : up_.statements[piece.statement].comments) {
-            if (comment.place > up_.statements[piece.statement].place) text += comment.text + "\n";
+            const bool inside = comment.place > up_.statements[piece.statement].place;
+            if (inside && !piece.text.contains(comment.text)) text += comment.text + "\n";
           }
         }
         const std::string after = leads ? std::string(trimmed(without_break(chunk.after))) : "";

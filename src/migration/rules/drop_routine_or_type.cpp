@@ -1,3 +1,4 @@
+#include "migration/rules/replaced.h"
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 
@@ -9,12 +10,7 @@ void check_drop_routine_or_type(const Action& action, const Subject& subject, Re
                     drops(action, ObjectKind::kDomain) || drops(action, ObjectKind::kSequence) ||
                     drops(action, ObjectKind::kExtension);
   if (!ours) return;
-  for (std::size_t i = subject.index + 1; i < subject.meanings.size() && subject.in_transaction; ++i) {
-    for (const Action& later : subject.meanings[i].actions) {
-      const bool creates = later.kind == ActionKind::kCreate || later.kind == ActionKind::kReplace;
-      if (creates && later.object.kind == action.object.kind && later.object.name == action.object.name) return;
-    }
-  }
+  if (is_made_again(action.object, subject) || is_named_here(action.object, subject)) return;
   report.add("drops " + describe(action.object) + " while old code may still use it");
 }
 
@@ -28,16 +24,30 @@ const Rule kDropRoutineOrType{
     .when = When::kBeforeDeployment,
     .triggers =
         "DROP FUNCTION, PROCEDURE, TYPE, DOMAIN, SEQUENCE or EXTENSION before the deployment, without creating it anew "
-        "in the same transaction.",
+        "in the same transaction; not of what the same migration has renamed before, which rename-routine-or-type "
+        "tells.",
     .why = "Old code, or a default, trigger or view that it relies on, still calls it or casts to it.",
     .safe = R"sql(-- post_deploy, when no old code runs
 DROP FUNCTION order_count();)sql",
     .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy
 DROP FUNCTION order_count())sql",
+               .breaks = "SELECT order_count()"},
+              {.sql = R"sql(-- syzygy:stage pre_deploy
+CREATE OR REPLACE FUNCTION order_count(a int) RETURNS int LANGUAGE sql AS 'SELECT a';
+DROP FUNCTION order_count())sql",
                .breaks = "SELECT order_count()"}},
-    .silent = {{.sql = "DROP FUNCTION order_count()"}, {.sql = R"sql(-- syzygy:stage pre_deploy
+    .silent = {{.sql = "DROP FUNCTION order_count()"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
 DROP FUNCTION order_count();
-CREATE FUNCTION order_count() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint')sql"}},
+CREATE FUNCTION order_count() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint')sql"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
+CREATE OR REPLACE FUNCTION half(a int) RETURNS int LANGUAGE sql AS 'SELECT a / 2';
+UPDATE customers SET name = half(4)::text WHERE id = 1;
+DROP FUNCTION half(int))sql"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
+ALTER FUNCTION order_count() RENAME TO old_count;
+CREATE FUNCTION order_count() RETURNS bigint LANGUAGE sql AS 'SELECT 2::bigint';
+DROP FUNCTION old_count())sql"}},
     .check = check_drop_routine_or_type,
 };
 

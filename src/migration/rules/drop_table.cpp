@@ -1,3 +1,4 @@
+#include "migration/rules/replaced.h"
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 
@@ -6,12 +7,8 @@ namespace {
 
 void check_drop_table(const Action& action, const Subject& subject, Report& report) {
   if (!drops(action, ObjectKind::kTable)) return;
-  // Old code does not know a name that this migration gave; what became of the old one, rename-table tells.
-  for (const Meaning& earlier : subject.meanings.first(subject.index)) {
-    for (const Action& one : earlier.actions) {
-      if (renames(one, ObjectKind::kTable) && one.new_name == action.object.name) return;
-    }
-  }
+  // What became of the name that old code knows, rename-table tells.
+  if (is_named_here(action.object, subject)) return;
   report.add("drops " + describe(action.object) + " while old code still uses it",
              "post_deploy: DROP TABLE " + sql_name(action.object) + ";");
 }
@@ -26,13 +23,19 @@ const Rule kDropTable{
     .severity = Severity::kError,
     .when = When::kBeforeDeployment,
     .sqlite = true,
-    .triggers = "DROP TABLE in a migration that runs before the deployment, or whose stage is not told.",
+    .triggers =
+        "DROP TABLE in a migration that runs before the deployment, or whose stage is not told. Not DROP TABLE IF "
+        "EXISTS of a name that no migration so far has made (nor the catalogue knows) and that this one creates next.",
     .why = "Old code still reads and writes the table. What is in it is gone, too.",
     .safe = R"sql(-- post_deploy, when no old code runs
 DROP TABLE orders;)sql",
     .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy
 DROP TABLE orders CASCADE)sql",
-               .breaks = "SELECT id FROM orders"}},
+               .breaks = "SELECT id FROM orders"},
+              {.sql = R"sql(-- syzygy:stage pre_deploy
+DROP TABLE IF EXISTS orders CASCADE;
+CREATE TABLE orders (id bigint, number text))sql",
+               .breaks = "SELECT note FROM orders"}},
     .silent = {{.sql = "DROP TABLE orders CASCADE"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
 CREATE TABLE new_orders (LIKE orders INCLUDING ALL);
@@ -42,7 +45,10 @@ DROP TABLE old_orders CASCADE)sql"},
                {.sql = R"sql(-- syzygy:stage post_deploy
 DROP TABLE orders CASCADE)sql"},
                {.sql = R"sql(-- syzygy:stage pre_deploy
-CREATE TABLE parcels (id bigint); DROP TABLE parcels)sql"}},
+CREATE TABLE parcels (id bigint); DROP TABLE parcels)sql"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
+DROP TABLE IF EXISTS parcels;
+CREATE TABLE parcels (id bigint))sql"}},
     .check = check_drop_table,
 };
 

@@ -1,3 +1,4 @@
+#include "migration/rules/replaced.h"
 #include "migration/rules/rules.h"
 #include "migration/rules/words.h"
 
@@ -6,12 +7,7 @@ namespace {
 
 void check_drop_view(const Action& action, const Subject& subject, Report& report) {
   if (!drops(action, ObjectKind::kView) && !drops(action, ObjectKind::kMaterializedView)) return;
-  for (std::size_t i = subject.index + 1; i < subject.meanings.size() && subject.in_transaction; ++i) {
-    for (const Action& later : subject.meanings[i].actions) {
-      const bool creates = later.kind == ActionKind::kCreate || later.kind == ActionKind::kReplace;
-      if (creates && later.object.name == action.object.name) return;  // replaced
-    }
-  }
+  if (is_made_again(action.object, subject) || is_named_here(action.object, subject)) return;
   report.add("drops " + describe(action.object) + " while old code still reads it");
 }
 
@@ -26,7 +22,9 @@ const Rule kDropView{
     .sqlite = true,
     .triggers =
         "DROP VIEW or DROP MATERIALIZED VIEW before the deployment, without creating it anew in the same transaction.",
-    .why = "Old code still reads it.",
+    .why =
+        "Old code still reads it. One that is created anew is a replacement: old code survives it where the new "
+        "one has every column that it reads, which is yours to say (stage-ambiguous).",
     .safe = R"sql(-- post_deploy, when no old code runs
 DROP VIEW customer_names;)sql",
     .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy

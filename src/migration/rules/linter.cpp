@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "base/name.h"
@@ -70,14 +71,42 @@ std::string_view line_at(std::string_view text, std::size_t offset) {
   return text.substr(start, std::min(text.find('\n', start), text.size()) - start);
 }
 
+// What the migrations so far have made, whether or not it is still there: nothing else is in a database that this
+// directory has made. With a catalogue, that says which tables and indexes there are.
+class Made {
+ public:
+  explicit Made(const Schema* catalogue) : catalogue_(catalogue) {}
+
+  void note(const Action& action) {
+    const bool renames = action.kind == ActionKind::kRename && action.part.empty();
+    if (action.kind == ActionKind::kOpaque || action.kind == ActionKind::kUnknown) anything_ = true;
+    if (renames) names_.insert(action.new_name);
+    if (action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace) names_.insert(action.object.name);
+  }
+  void assume_anything() { anything_ = true; }  // a migration could not be read
+
+  [[nodiscard]] bool may_exist(const ObjectName& object) const {
+    if (anything_ || object.name.empty() || names_.contains(object.name)) return true;
+    if (catalogue_ == nullptr) return false;
+    const bool listed = object.kind == ObjectKind::kTable || object.kind == ObjectKind::kIndex;
+    return !listed || catalogue_->table(object) != nullptr || catalogue_->index(object) != nullptr;
+  }
+
+ private:
+  const Schema* catalogue_;
+  std::unordered_set<std::string> names_;  // of whatever kind
+  bool anything_ = false;
+};
+
 // One migration while it is linted.
 class File {
  public:
-  File(const Migration& migration, const LintOptions& options, Schema& schema, LintReport& report,
+  File(const Migration& migration, const LintOptions& options, Schema& schema, Made& made, LintReport& report,
        const std::vector<const Rule*>& rules, const std::map<const Rule*, Severity>& severities, SqliteReplay* sqlite)
       : migration_(migration),
         options_(options),
         schema_(schema),
+        made_(made),
         report_(report),
         rules_(rules),
         severities_(severities),
@@ -88,6 +117,7 @@ class File {
     auto split = split_statements(options_.dialect, script.text, script.path, script.first_line);
     if (!split) {
       schema_.begin_migration(plan, std::nullopt);
+      made_.assume_anything();
       return unreadable(split.error());
     }
     statements_ = std::move(*split);
@@ -99,7 +129,7 @@ class File {
     schema_.begin_migration(plan, stage);
     report_.statements += statements_.size();
 
-    Created functions;
+    Created created(meanings_);
     Subject subject{.dialect = options_.dialect,
                     .server = options_.server,
                     .script = script,
@@ -116,14 +146,14 @@ class File {
     for (std::size_t i = 0; i < statements_.size(); ++i) {
       subject.index = i;
       for (const Action& action : meanings_[i].actions) {
-        const auto* body = action.kind == ActionKind::kOpaque ? functions.body_of(action.object) : nullptr;
+        const auto* body = action.kind == ActionKind::kOpaque ? created.body_of(action.object) : nullptr;
         if (body == nullptr) {
-          look(action, action, subject);
+          look(action, action, created, subject);
         } else {
-          for (const Action& inner : *body) look(inner, action, subject);
+          for (const Action& inner : *body) look(inner, action, created, subject);
         }
       }
-      functions.note(meanings_[i]);
+      created.note(meanings_[i]);
     }
     tell_unused_ignores();
     // In the order of the source: a statement's findings were found rule by rule.
@@ -256,12 +286,20 @@ class File {
     return std::nullopt;
   }
 
+  // A helper that is gone with the migration; or DROP ... IF EXISTS before the CREATE of what nothing has made.
+  [[nodiscard]] bool drops_nothing_of_old_code(const Action& action, const Created& created) const {
+    if (action.kind != ActionKind::kDrop) return false;
+    if (created.find(action) == Created::Answer::kTemporary) return true;
+    return action.if_exists && created.is_made_anew(action) && !made_.may_exist(action.object);
+  }
+
   // `action` is what happens, `outer` the action of the statement that makes it happen.
-  void look(const Action& action, const Action& outer, Subject& subject) {
+  void look(const Action& action, const Action& outer, const Created& created, Subject& subject) {
     const ObjectName table = table_of(action, schema_);
     // What stands on a table is as much in use as the table, however new its own name is.
     const bool stands_on = action.kind == ActionKind::kCreate && !action.on.name.empty();
-    const bool is_new = schema_.is_new(table) || (!stands_on && schema_.is_new(action.object));
+    const bool is_new = schema_.is_new(table) || (!stands_on && schema_.is_new(action.object)) ||
+                        drops_nothing_of_old_code(action, created);
     const bool small = schema_.is_small(table);
     subject.in_body = &action != &outer;
     for (const Rule* rule : rules_) {
@@ -294,6 +332,7 @@ class File {
       subject.held_on = table;
     }
     schema_.apply(action);
+    made_.note(action);
   }
 
   void take(const Rule& rule, const Action& action, std::size_t index) {
@@ -358,6 +397,7 @@ class File {
   const Migration& migration_;
   const LintOptions& options_;
   Schema& schema_;
+  Made& made_;
   LintReport& report_;
   const std::vector<const Rule*>& rules_;
   const std::map<const Rule*, Severity>& severities_;
@@ -371,17 +411,20 @@ class File {
   Report found_;
 };
 
-void replay(const Migration& migration, const LintOptions& options, Schema& schema, SqliteReplay* sqlite) {
+void replay(const Migration& migration, const LintOptions& options, Schema& schema, Made& made, SqliteReplay* sqlite) {
   const auto statements =
       split_statements(options.dialect, migration.up.text, migration.up.path, migration.up.first_line);
   schema.begin_migration(0, std::nullopt);
-  if (!statements) return;
+  if (!statements) return made.assume_anything();
   std::vector<Meaning> meanings;
   meanings.reserve(statements->size());
   for (const Statement& statement : *statements) meanings.push_back(read_meaning(options.dialect, statement.text));
   if (sqlite != nullptr) meanings = sqlite->effect(*statements, std::move(meanings));
   for (const Meaning& meaning : meanings) {
-    for (const Action& action : meaning.actions) schema.apply(action);
+    for (const Action& action : meaning.actions) {
+      schema.apply(action);
+      made.note(action);
+    }
   }
 }
 
@@ -489,6 +532,8 @@ LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool
     if (rule->check != nullptr) rules.push_back(rule);
   }
   Schema schema = options.catalogue != nullptr ? *options.catalogue : Schema{};
+  Made made(options.catalogue);
+  if (options.unseen && options.catalogue == nullptr) made.assume_anything();
   std::optional<SqliteReplay> sqlite;
   if (options.dialect == Dialect::kSqlite) sqlite.emplace();
   SqliteReplay* const replayed = sqlite ? &*sqlite : nullptr;
@@ -497,11 +542,11 @@ LintReport lint(const std::vector<Migration>& migrations, const std::vector<bool
   for (std::size_t i = 0; i < migrations.size(); ++i) {
     if (!selected[i]) {
       // What the database has is in its catalogue.
-      if (options.catalogue == nullptr) replay(migrations[i], options, schema, replayed);
+      if (options.catalogue == nullptr) replay(migrations[i], options, schema, made, replayed);
       continue;
     }
     ++report.migrations;
-    File(migrations[i], options, schema, report, rules, severities, replayed)
+    File(migrations[i], options, schema, made, report, rules, severities, replayed)
         .lint(options.one_plan ? 1 : 0, others_have_down);
   }
   if (options.dialect == Dialect::kPostgres && options.catalogue == nullptr) {

@@ -26,6 +26,7 @@ struct LintOptions {
   bool one_plan = false;      // the selected ones are applied together: what one creates is new to the next
   bool one_phase = false;     // judge as if everything ran before the deployment
   bool quality = false;       // the quality group, too
+  bool unseen = false;        // the directory has migrations that are not among those given: some are no SQL
   std::map<std::string, Severity> severities;  // by rule id
   const Schema* catalogue = nullptr;           // the database, before the first selected migration
 };

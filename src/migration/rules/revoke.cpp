@@ -16,17 +16,20 @@ const Rule kRevoke{
     .title = "Rights are taken away while old code runs",
     .group = HazardGroup::kBreaksOldCode,
     .severity = Severity::kWarning,
-    .tables = Tables::kAny,
     .when = When::kBeforeDeployment,
-    .triggers = "REVOKE before the deployment.",
+    .triggers = "REVOKE before the deployment, on something in use.",
     .why = "Old code may still use the rights.",
     .safe = R"sql(-- post_deploy, when no old code runs
 REVOKE INSERT ON orders FROM clerk;)sql",
     .fires = {{.sql = R"sql(-- syzygy:stage pre_deploy
 REVOKE SELECT ON orders FROM clerk)sql",
                .breaks = "SET ROLE clerk; SELECT id FROM orders"}},
-    .silent = {{.sql = "REVOKE SELECT ON orders FROM clerk"}, {.sql = R"sql(-- syzygy:stage pre_deploy
-GRANT INSERT ON orders TO clerk)sql"}},
+    .silent = {{.sql = "REVOKE SELECT ON orders FROM clerk"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
+GRANT INSERT ON orders TO clerk)sql"},
+               {.sql = R"sql(-- syzygy:stage pre_deploy
+CREATE TABLE parcels (id bigint);
+REVOKE ALL ON parcels FROM PUBLIC)sql"}},
     .check = check_revoke,
 };
 

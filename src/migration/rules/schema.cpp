@@ -47,6 +47,17 @@ void erase_column(KnownTable& table, std::string_view name) {
   });
 }
 
+// A column's type, where that is renamed: "mood[]", "public.mood".
+std::string retyped(const std::string& type, const ObjectName& was, const ObjectName& is) {
+  const auto end = std::min(type.find('['), type.size());
+  const auto dot = type.rfind('.', end);
+  const std::size_t begin = dot == std::string::npos ? 0 : dot + 1;
+  if (type.compare(begin, end - begin, was.name) != 0) return type;
+  if (begin > 0 && !was.schema.empty() && type.compare(0, dot, was.schema) != 0) return type;
+  const std::string schema = begin == 0 ? "" : (is.schema.empty() ? type.substr(0, dot) : is.schema) + ".";
+  return schema + is.name + type.substr(end);
+}
+
 }  // namespace
 
 const KnownColumn* KnownTable::column(std::string_view wanted) const {
@@ -184,8 +195,19 @@ void Schema::rename(const Action& action) {
   }
   std::optional<KnownTable> table;
   std::optional<KnownIndex> index;
-  if (const KnownTable* found = find(action.object)) table = *found;
-  if (const KnownIndex* found = find_index(action.object)) index = *found;
+  if (is_relation(renamed.kind)) {
+    if (const KnownTable* found = find(action.object)) table = *found;
+    if (const KnownIndex* found = find_index(action.object)) index = *found;
+  }
+  if (renamed.kind == ObjectKind::kType || renamed.kind == ObjectKind::kDomain) {
+    // Columns are of their type, whatever it is called.
+    for (auto& [_, named] : tables_) {
+      for (KnownTable& one : named) {
+        for (KnownColumn& column : one.columns) column.type = retyped(column.type, action.object, renamed);
+      }
+    }
+    if (domains_.contains(action.object.name)) domains_.insert(renamed.name);
+  }
   std::vector<Origin> origins;
   if (const auto found = origins_.find(key_of(action.object)); found != origins_.end()) origins = found->second;
   forget(action.object);

@@ -9,6 +9,7 @@
 
 #include "migration/sql/builtins.h"
 #include "migration/sql/lexer.h"
+#include "migration/sql/newer_syntax.h"
 #include "migration/sql/postgres_parser.h"
 #include "migration/sql/readers.h"
 #include "migration/sql/statements.h"
@@ -529,6 +530,7 @@ void read_function(const json::object& node, Meaning& meaning) {
     if (mode != "FUNC_PARAM_OUT" && mode != "FUNC_PARAM_TABLE") types.push_back(type_name(child(parameter, "argType")));
   }
   action.type = signature(types);
+  if (type_name(child(node, "returnType")) == "trigger") action.note = kTriggerFunction;
   meaning.actions.push_back(std::move(action));
 }
 
@@ -771,8 +773,20 @@ void read_alter_database(const json::object& node, Meaning& meaning) {
 
 void read_grant(const json::object& node, Meaning& meaning) {
   const bool grants = flag(node, "is_grant");
-  meaning.actions.push_back(
-      act(grants ? ActionKind::kGrant : ActionKind::kRestrict, {}, grants ? "" : "revokes rights"));
+  const Action made = act(grants ? ActionKind::kGrant : ActionKind::kRestrict, {}, grants ? "" : "revokes rights");
+  if (text(node, "targtype") == "ACL_TARGET_OBJECT") {
+    for (const auto& item : list(node, "objects")) {
+      const auto& entry = object_of(item);
+      Action action = made;
+      if (entry.contains("RangeVar")) {
+        action.on = relation(child(entry, "RangeVar"));
+      } else if (entry.contains("ObjectWithArgs")) {
+        action.on = qualified(list(child(entry, "ObjectWithArgs"), "objname"), ObjectKind::kFunction);
+      }
+      meaning.actions.push_back(std::move(action));
+    }
+  }
+  if (meaning.actions.empty()) meaning.actions.push_back(made);
 }
 
 void read_create_role(const json::object& node, Meaning& meaning) {
@@ -1292,12 +1306,22 @@ Meaning read_nested(std::string_view statement, int depth) {
       meaning.actions.push_back(act(ActionKind::kCommit, {}, std::string(first.text)));
       return meaning;
     }
-    meaning.stopped_at = tree.error().position;
-    meaning.actions.push_back(act(ActionKind::kUnknown, {},
-                                  tree.error().why == NotParsed::Why::kSyntax
-                                      ? "is not understood by PostgreSQL 15's grammar (" + tree.error().message +
-                                            "): mend it, unless it is newer syntax"
-                                      : tree.error().message));
+    const NotParsed& error = tree.error();
+    meaning.stopped_at = error.position;
+    if (error.why != NotParsed::Why::kSyntax) {
+      meaning.actions.push_back(act(ActionKind::kUnknown, {}, error.message));
+    } else if (const auto newer = newer_syntax(statement, error.position, error.message)) {
+      const std::string since = "PostgreSQL " + std::to_string(newer->since);
+      meaning.actions.push_back(act(ActionKind::kUnknown, {},
+                                    "is judged by PostgreSQL 15's grammar, and looks like " + std::string(newer->what) +
+                                        ", which came with " + since + " (" + error.message +
+                                        "): nothing can be said of it"));
+      meaning.actions.back().new_name = since;  // for the advice
+    } else {
+      meaning.actions.push_back(act(
+          ActionKind::kUnknown, {},
+          "is not understood by PostgreSQL 15's grammar (" + error.message + "): mend it, unless it is newer syntax"));
+    }
     return meaning;
   }
   read_statement(object_of(*tree), meaning);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/shown.h"
+#include "migration/sql/readers.h"
 #include "migration/stage/stage.h"
 
 namespace syzygy {
@@ -74,6 +75,36 @@ Judgement judge_type_change(const Action& action) {
   return ambiguous(what + ", and whether that holds every value that old code writes cannot be told from the text");
 }
 
+bool same_or_unsaid(std::string_view a, std::string_view b) { return a == b || a.empty() || b.empty(); }
+
+// Dropped and created again in one migration: old code survives it only where the new one is to it as the old one was,
+// and of the old one this file says nothing.
+Judgement judge_made_anew(const Action& gone) {
+  const bool renames = gone.kind == ActionKind::kRename;
+  const std::string what = (renames ? "renames " : "drops ") + describe(gone.object) + (renames ? " away" : "") +
+                           (gone.if_exists ? ", if it is there," : "") + " and creates it anew, and whether ";
+  switch (gone.object.kind) {
+    case ObjectKind::kTable:
+      return ambiguous(what + "old code uses the one that was there cannot be told; pre_deploy is right where there " +
+                       "is none yet");
+    case ObjectKind::kView:
+    case ObjectKind::kMaterializedView:
+      return ambiguous(what + "the new one has every column that old code reads cannot be told; where it has, it is " +
+                       "pre_deploy");
+    case ObjectKind::kFunction:
+      return ambiguous(what + "the new one takes and gives what old code expects cannot be told; where it does, it " +
+                       "is pre_deploy");
+    case ObjectKind::kIndex:
+      return ambiguous(what + "old code relies on what the old one keeps unique or fast cannot be told; give the new " +
+                       "one another name, and drop the old one in a post_deploy migration");
+    case ObjectKind::kPolicy:
+      return ambiguous(what + "the new one lets old code do all that it does cannot be told; where it does, it is " +
+                       "pre_deploy");
+    default:
+      return ambiguous(what + "the new one is what old code needs cannot be told; where it is, it is pre_deploy");
+  }
+}
+
 }  // namespace
 
 Created::Name Created::name_of(const ObjectName& object) {
@@ -91,6 +122,8 @@ Created::Created(const std::vector<Meaning>& migration) {
   };
   std::map<Name, Story> stories;
   std::vector<Part> dropped_triggers;
+  std::set<Name> made;                     // so far
+  std::map<Name, std::vector<Anew>> gone;  // what was there before this migration and has been dropped so far
   for (const Meaning& meaning : migration) {
     for (const Action& action : meaning.actions) {
       if (action.object.kind == ObjectKind::kTrigger && action.constraint == ConstraintKind::kNone) {
@@ -99,6 +132,24 @@ Created::Created(const std::vector<Meaning>& migration) {
         if (creates && has(dropped_triggers, action.on, action.object.name)) {
           replaced_.push_back({action.on, action.object.name});
         }
+      } else if (!action.object.name.empty() && !action.temporary) {
+        const Name name = name_of(action.object);
+        const Anew its{action.object.schema, action.on.name,
+                       action.object.kind == ObjectKind::kFunction ? action.type : ""};
+        const bool creates = action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace;
+        const auto was = gone.find(name);
+        const bool renames = action.kind == ActionKind::kRename && action.part.empty();
+        if ((renames || action.kind == ActionKind::kDrop) && !made.contains(name)) gone[name].push_back(its);
+        if (creates && was != gone.end() &&
+            std::ranges::any_of(was->second, [&](const Anew& one) { return one.is(its); })) {
+          // Only triggers call it: it is replaced as they are.
+          if (action.note == kTriggerFunction) {
+            replaced_.push_back({{}, action.object.name});
+          } else {
+            anew_[name].push_back(its);
+          }
+        }
+        if (creates) made.insert(name);
       }
       if (!action.on.name.empty() || action.object.name.empty()) continue;  // a part of a table that is in use
       Story& story = stories[name_of(action.object)];
@@ -144,6 +195,7 @@ void Created::note(const Meaning& meaning) {
       const auto named = by_name_.find(name_of(object));
       if (named != by_name_.end()) named->second.erase(object.schema);
     }
+    if (renames) given_.insert(name_of({object.kind, "", action.new_name}));
     if (known != Answer::kNo) by_name_[name_of({object.kind, object.schema, action.new_name})][object.schema] = known;
   }
   note_columns(meaning);
@@ -185,7 +237,27 @@ bool Created::is_kept(const ObjectName& table, std::string_view constraint) cons
 }
 
 bool Created::is_replaced(const Action& dropped) const {
+  if (dropped.object.kind == ObjectKind::kFunction) return has(replaced_, {}, dropped.object.name);
   return dropped.object.kind == ObjectKind::kTrigger && has(replaced_, dropped.on, dropped.object.name);
+}
+
+bool Created::Anew::is(const Anew& other) const {
+  return same_or_unsaid(schema, other.schema) && same_or_unsaid(on, other.on) && same_or_unsaid(type, other.type);
+}
+
+bool Created::is_made_anew(const Action& action) const {
+  if (anew_.empty()) return false;
+  const auto has = [&](const ObjectName& object, const std::string& on, const std::string& type) {
+    const auto found = object.name.empty() ? anew_.end() : anew_.find(name_of(object));
+    return found != anew_.end() &&
+           std::ranges::any_of(found->second, [&](const Anew& one) { return one.is({object.schema, on, type}); });
+  };
+  const bool function = action.object.kind == ObjectKind::kFunction;
+  return has(action.object, action.on.name, function ? action.type : "") || has(action.on, "", "");
+}
+
+bool Created::is_given(const ObjectName& object) const {
+  return !object.name.empty() && given_.contains(name_of(object));
 }
 
 const std::vector<Action>* Created::body_of(const ObjectName& function) const {
@@ -236,6 +308,12 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
     default:
       break;
   }
+  if (created.is_made_anew(action) && known != Created::Answer::kTemporary) {
+    const bool creates = action.kind == ActionKind::kCreate || action.kind == ActionKind::kReplace;
+    const bool ends = action.kind == ActionKind::kDrop || (action.kind == ActionKind::kRename && action.part.empty());
+    if (ends && known == Created::Answer::kNo) return judge_made_anew(action);
+    if (creates || known == Created::Answer::kNew) return neutral("belongs with what is dropped and created anew");
+  }
   // Nobody uses yet what this migration itself creates.
   if (known == Created::Answer::kTemporary) return neutral("concerns what is gone afterwards");
   if (known == Created::Answer::kNew) {
@@ -259,6 +337,8 @@ Judgement judge(const Action& action, const Created& created, const StageRules& 
       return pre("creates or replaces " + describe(object));
     case ActionKind::kDrop:
       if (created.is_replaced(action)) return pre("replaces " + describe(object));
+      // Its name that old code knows was taken away before.
+      if (created.is_given(object)) return neutral("drops what has been renamed");
       return post("drops " + (action.note.empty() ? describe(action.object) : action.note + " " + action.object.name));
     case ActionKind::kRename:
       return post("renames " + (action.part.empty() ? describe(object) : part_of(action, action.note)) + " to " +

@@ -129,7 +129,8 @@ Result<StageDecision> decide_stage(const StepId& id, const Script& script, const
     message = "migration " + id.value + " belongs to both stages: " + all_of(pre) + " (pre_deploy), and " +
               all_of(post) + " (post_deploy)";
     if (!unclear.empty()) message += "; of others it cannot be told: " + all_of(unclear);
-    message += ". Put them into two migrations (syzygy split " + script.path + " writes the halves)";
+    message +=
+        ". Put them into two migrations (syzygy split " + script.path + " writes the halves, or says why it cannot)";
   } else {
     message = "the stage of migration " + id.value + " cannot be told: " + all_of(unclear);
     if (const auto& other = pre.empty() ? post : pre; !other.empty()) {

@@ -79,8 +79,13 @@ class Created {
   // A constraint that the migration has added and that old code keeps, since it does not know its columns.
   [[nodiscard]] bool is_kept(const ObjectName& table, std::string_view constraint) const;
   // A DROP TRIGGER whose trigger the migration creates again later: CREATE OR REPLACE TRIGGER, as older servers need
-  // it.
+  // it. So with a function that only triggers call.
   [[nodiscard]] bool is_replaced(const Action& dropped) const;
+  // It acts on what the migration drops, or renames away, and then creates anew under the same name (of a function:
+  // with the same arguments), or on what stands on that. Triggers are not told here.
+  [[nodiscard]] bool is_made_anew(const Action& action) const;
+  // The migration has given something that name so far, by renaming it.
+  [[nodiscard]] bool is_given(const ObjectName& object) const;
   // What the body of that function does, where this migration says it; else nullptr.
   [[nodiscard]] const std::vector<Action>* body_of(const ObjectName& function) const;
 
@@ -95,11 +100,21 @@ class Created {
   };
   static bool has(const std::vector<Part>& parts, const ObjectName& table, std::string_view name);
 
+  struct Anew {
+    std::string schema;
+    std::string on;    // of an index or policy: the table, where the statement says it
+    std::string type;  // of a function: what it takes
+
+    [[nodiscard]] bool is(const Anew& other) const;
+  };
+
   std::vector<Part> null_columns_;
   std::vector<Part> kept_;                                 // constraints
   std::map<Name, std::map<std::string, Answer>> by_name_;  // -> schema -> kNew or kTemporary
   std::map<Name, std::string> passing_;                    // what is dropped again -> schema
-  std::vector<Part> replaced_;                             // triggers
+  std::vector<Part> replaced_;                             // triggers, their functions
+  std::map<Name, std::vector<Anew>> anew_;                 // what is dropped, or renamed, and then created again
+  std::set<Name> given_;                                   // names that it has given so far
   std::map<std::string, std::vector<Action>> bodies_;      // by the function's name
   std::map<std::string, std::set<std::string>> takes_;     // by the function's name: of each that is new
 };
