@@ -284,6 +284,21 @@ TEST(Split, ADroppedViewIsDroppedBeforeWhatItRead) {
   EXPECT_EQ(other->parts.size(), 2U);
 }
 
+// A trigger is created behind the function that it calls, in whichever transaction that comes to stand.
+TEST(Split, ATriggerComesBehindItsFunction) {
+  const auto split = split_migration(
+      migration_of(
+          "CREATE INDEX t_a ON t (a);\nCREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE t "
+          "SET a = 1; RETURN NEW; END $$;\nCREATE TRIGGER g AFTER INSERT ON u EXECUTE FUNCTION f();\n"),
+      Schema(), {});
+  ASSERT_TRUE(split) << split.error().message;
+  std::string all;
+  for (const SplitPart& part : split->parts) all += part.up;
+  EXPECT_LT(all.find("CREATE FUNCTION f"), all.find("CREATE TRIGGER g")) << all;
+  EXPECT_THAT(read_meaning(Dialect::kPostgres, "CREATE TRIGGER g AFTER INSERT ON u EXECUTE FUNCTION s.f()").names,
+              testing::Contains(ObjectName{ObjectKind::kFunction, "s", "f"}));
+}
+
 TEST(Split, AColumnThatIsDroppedAndAddedAnewIsRefused) {
   const auto split = split_migration(migration_of("ALTER TABLE a DROP COLUMN x, ADD COLUMN x text[];\n"), Schema(), {});
   ASSERT_FALSE(split);

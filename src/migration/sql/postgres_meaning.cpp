@@ -1269,6 +1269,9 @@ void add_names(const json::object& tree, Meaning& meaning) {
   walk(tree, [&](std::string_view key, const json::object& found) {
     if (key == "CommonTableExpr") here.push_back(text(found, "ctename"));
     if (key == "CommentStmt") add(commented(found));
+    if (key == "CreateTrigStmt" || key == "CreateEventTrigStmt") {
+      add(qualified(list(found, "funcname"), ObjectKind::kFunction));
+    }
     if (found.contains("relname")) {
       add(relation(found));
     } else if (key == "FuncCall" || key == "funccall") {
