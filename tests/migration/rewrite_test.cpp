@@ -91,6 +91,16 @@ TEST(Deparse, AnIndexWithoutANameGetsTheServersOne) {
   EXPECT_EQ(name("(a) INCLUDE (b)"), "t_a_b_idx");
 }
 
+// As PostgreSQL 15 gave them.
+TEST(Deparse, TheServersNamesAreCutAsItCutsThem) {
+  EXPECT_EQ(
+      servers_name({"referral_desired_outcome", "referral_id", "service_category_id", "desired_outcome_id", "key"}),
+      "referral_desired_outcome_referral_id_service_category_id_de_key");
+  EXPECT_EQ(servers_name({"users", "email", "key"}), "users_email_key");
+  EXPECT_EQ(servers_name({std::string(70, 'a'), "b", "fkey"}), std::string(56, 'a') + "_b_fkey");
+  EXPECT_EQ(servers_name({std::string(70, 'a'), "check"}), std::string(57, 'a') + "_check");
+}
+
 TEST(Deparse, NamesThatNeedQuotesGetThem) {
   EXPECT_EQ(as_sql_name("users"), "users");
   EXPECT_EQ(as_sql_name("user"), "\"user\"");

@@ -291,7 +291,7 @@ std::vector<Apart> column_constraints_apart(std::string_view statement, std::siz
       constraint->n_fk_attrs = 1;
       constraint->fk_attrs = tree->list({tree->make(node)});
     }
-    name_unless_named(*tree, *constraint, made_name({table, column_name, foreign ? "fkey" : "check"}));
+    name_unless_named(*tree, *constraint, servers_name({table, column_name, foreign ? "fkey" : "check"}));
     constraint->skip_validation = 1;
     constraint->initially_valid = 0;
     command->subtype = PG_QUERY__ALTER_TABLE_TYPE__AT_AddConstraint;
@@ -417,7 +417,7 @@ std::string name_of_index(const PgQuery__IndexStmt& index) {
   std::vector<std::string_view> words{index.relation->relname};
   words.insert(words.end(), columns.begin(), columns.end());
   words.emplace_back("idx");
-  return made_name(words);
+  return servers_name(words);
 }
 
 }  // namespace
@@ -490,8 +490,32 @@ std::string as_sql_text(std::string_view text) {
   return literal + "'";
 }
 
+namespace {
+
+constexpr std::size_t kNameMax = 63;
+
+// Cut before a character that does not fit whole.
+std::string_view clipped(std::string_view name, std::size_t size) {
+  while (size > 0 && size < name.size() && (static_cast<unsigned char>(name[size]) & 0xC0) == 0x80) --size;
+  return name.substr(0, size);
+}
+
+}  // namespace
+
+std::string servers_name(const std::vector<std::string_view>& words) {
+  std::string columns;
+  for (std::size_t i = 1; i + 1 < words.size() && columns.size() <= kNameMax; ++i) {
+    columns += (i == 1 ? "" : "_") + std::string(words[i]);
+  }
+  std::size_t table = words.front().size();
+  std::size_t rest = columns.size();
+  const std::size_t room = kNameMax - (columns.empty() ? 0 : 1) - 1 - words.back().size();
+  while (table + rest > room) --(table > rest ? table : rest);
+  return std::string(clipped(words.front(), table)) + (columns.empty() ? "" : "_") +
+         std::string(clipped(columns, rest)) + "_" + std::string(words.back());
+}
+
 std::string made_name(const std::vector<std::string_view>& words) {
-  constexpr std::size_t kNameMax = 63;
   std::string name;
   for (const std::string_view word : words) name += (name.empty() ? "" : "_") + std::string(word);
   if (name.size() <= kNameMax) return name;

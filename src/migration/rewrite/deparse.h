@@ -53,7 +53,8 @@ struct UniqueApart {
 };
 std::optional<UniqueApart> unique_apart(std::string_view statement, std::size_t position, const std::string& table,
                                         const std::string& name);
-// CREATE INDEX CONCURRENTLY (named, unless it is; its text otherwise as it was), DROP INDEX CONCURRENTLY; of a DROP INDEX only the n-th.
+// CREATE INDEX CONCURRENTLY (named, unless it is; its text otherwise as it was), DROP INDEX CONCURRENTLY; of a DROP
+// INDEX only the n-th.
 std::optional<Apart> concurrently(std::string_view statement, std::size_t position);
 
 // Is this one expression, and nothing but that?
@@ -63,6 +64,9 @@ bool is_expression(std::string_view text);
 std::string as_sql_name(std::string_view name);
 std::string as_sql_name(std::string_view schema, std::string_view name);
 std::string as_sql_text(std::string_view text);  // as a string literal
+
+// The name that PostgreSQL makes up, cut as it cuts: of the table, columns and a word, {"users", "email", "key"}.
+std::string servers_name(const std::vector<std::string_view>& words);
 
 // A name of our making, cut to what PostgreSQL takes: {"users", "email", "key"} -> "users_email_key".
 std::string made_name(const std::vector<std::string_view>& words);

@@ -404,11 +404,11 @@ Rewriter::Treated Rewriter::add_column_filled_row_by_row(const Action& action, c
   pieces.push_back(
       outside(pre(1, backfill(table, column + " = " + expression, column + " IS NULL", Filled::kByNobody))));
   if (action.constraint == ConstraintKind::kUnique) {
-    const std::string name = as_sql_name(made_name({action.object.name, action.part, "key"}));
+    const std::string name = as_sql_name(servers_name({action.object.name, action.part, "key"}));
     Piece index =
         outside(pre(2, "CREATE UNIQUE INDEX CONCURRENTLY " + name + " ON " + table + " (" + column + ")",
                     "DROP INDEX CONCURRENTLY IF EXISTS " +
-                        as_sql_name(action.object.schema, made_name({action.object.name, action.part, "key"}))));
+                        as_sql_name(action.object.schema, servers_name({action.object.name, action.part, "key"}))));
     index.down_outside = true;
     pieces.push_back(std::move(index));
     pieces.push_back(pre(3, "ALTER TABLE " + table + " ADD CONSTRAINT " + name + " UNIQUE USING INDEX " + name,
@@ -499,7 +499,7 @@ Rewriter::Treated Rewriter::add_constraint(const Action& action) {
   const Stage stage = on_new_column ? Stage::kPreDeploy : options_.stages.new_constraint;
   const std::string columns_word = foreign && action.columns.size() == 1 ? action.columns.front() : "";
   const std::string name = columns_word.empty() ? made_name({action.object.name, foreign ? "fkey" : "check"})
-                                                : made_name({action.object.name, columns_word, "fkey"});
+                                                : servers_name({action.object.name, columns_word, "fkey"});
   const auto apart = not_valid(statement_, action.position, name);
   if (!apart) return not_taken_apart();
   Pieces pieces;
@@ -535,7 +535,7 @@ Rewriter::Treated Rewriter::add_unique(const Action& action) {
   std::vector<std::string_view> words{action.object.name};
   for (const std::string& column : action.columns) words.push_back(column);
   words.emplace_back("key");
-  const auto apart = unique_apart(statement_, action.position, table_of(action), made_name(words));
+  const auto apart = unique_apart(statement_, action.position, table_of(action), servers_name(words));
   if (!apart) return not_taken_apart();
   Piece index = outside(piece(*stage, 0, apart->index,
                               "DROP INDEX CONCURRENTLY IF EXISTS " + as_sql_name(action.object.schema, apart->name)));
