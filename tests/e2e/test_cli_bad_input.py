@@ -252,6 +252,7 @@ class BadFiles(CliTest):
                 self.assertNotIn(never, run.err)
 
     def setUp(self) -> None:
+        super().setUp()
         self.here = self.site(True)
         self.file = os.path.join(self.here.dir, "0001_bad.sql")
 

@@ -112,6 +112,13 @@ class CliTest(unittest.TestCase):
             CliTest.daemon = Daemon("--kill-after", "500ms", "--lock-delay", "1s", "--decline", "500ms")
             unittest.addModuleCleanup(CliTest._stop, "daemon")
 
+    def setUp(self) -> None:
+        self.addCleanup(self._daemon_lives)
+
+    def _daemon_lives(self) -> None:
+        """So that the case in which it ended fails, with what it said, and not those after it, each at the end of its patience."""
+        self.assertTrue(self.daemon.process.running(), f"the shared daemon has ended: {self.daemon.log()}")
+
     @classmethod
     def _stop(cls, name: str) -> None:
         vars(cls)[name].close()
