@@ -10,34 +10,34 @@ namespace syzygy {
 namespace {
 
 // The statement begins with `verb`, stops at `at`, behind `before`, and has `holds` in front of that; empty: whatever.
-struct Place {
+struct Sign {
   std::string_view verb, holds, before, at;
   NewerSyntax newer;
 };
 
-constexpr std::array kPlaces = {
-    Place{"MERGE", "", "", "RETURNING", {17, "MERGE ... RETURNING"}},
-    Place{"MERGE", "", "MATCHED", "BY", {17, "MERGE ... WHEN NOT MATCHED BY SOURCE"}},
-    Place{"CREATE", "TABLE", "", "STORAGE", {16, "STORAGE of a column in CREATE TABLE"}},
-    Place{"CREATE", "STATISTICS", "STATISTICS", "ON", {16, "CREATE STATISTICS without a name"}},
-    Place{"ALTER", "COLUMN", "SET", "EXPRESSION", {17, "ALTER COLUMN ... SET EXPRESSION"}},
-    Place{"ALTER", "", "STATISTICS", "DEFAULT", {17, "SET STATISTICS DEFAULT"}},
-    Place{"", "GENERATED", ")", "VIRTUAL", {18, "a virtual generated column"}},
-    Place{"", "", "NOT", "ENFORCED", {18, "a constraint that is NOT ENFORCED"}},
-    Place{"", "KEY", "", "WITHOUT", {18, "WITHOUT OVERLAPS"}},
-    Place{"", "UNIQUE", "", "WITHOUT", {18, "WITHOUT OVERLAPS"}},
-    Place{"ALTER", "CONSTRAINT", "", "NOT", {18, "a named NOT NULL constraint"}},
-    Place{"GRANT", "", "WITH", "INHERIT", {16, "GRANT ... WITH INHERIT"}},
-    Place{"GRANT", "", "WITH", "SET", {16, "GRANT ... WITH SET"}},
-    Place{"", "", "IS", "JSON", {16, "IS JSON"}},
-    Place{"", "JSON_TABLE", "", "", {17, "JSON_TABLE"}},
-    Place{"", "JSON_VALUE", "", "", {17, "JSON_VALUE"}},
-    Place{"", "JSON_QUERY", "", "", {17, "JSON_QUERY"}},
-    Place{"", "JSON_EXISTS", "", "", {17, "JSON_EXISTS"}},
-    Place{"", "JSON_OBJECT", "", "", {16, "the SQL form of JSON_OBJECT"}},
-    Place{"", "JSON_ARRAY", "", "", {16, "the SQL form of JSON_ARRAY"}},
-    Place{"", "JSON_OBJECTAGG", "", "", {16, "JSON_OBJECTAGG"}},
-    Place{"", "JSON_ARRAYAGG", "", "", {16, "JSON_ARRAYAGG"}},
+constexpr std::array kSigns = {
+    Sign{"MERGE", "", "", "RETURNING", {17, "MERGE ... RETURNING"}},
+    Sign{"MERGE", "", "MATCHED", "BY", {17, "MERGE ... WHEN NOT MATCHED BY SOURCE"}},
+    Sign{"CREATE", "TABLE", "", "STORAGE", {16, "STORAGE of a column in CREATE TABLE"}},
+    Sign{"CREATE", "STATISTICS", "STATISTICS", "ON", {16, "CREATE STATISTICS without a name"}},
+    Sign{"ALTER", "COLUMN", "SET", "EXPRESSION", {17, "ALTER COLUMN ... SET EXPRESSION"}},
+    Sign{"ALTER", "", "STATISTICS", "DEFAULT", {17, "SET STATISTICS DEFAULT"}},
+    Sign{"", "GENERATED", ")", "VIRTUAL", {18, "a virtual generated column"}},
+    Sign{"", "", "NOT", "ENFORCED", {18, "a constraint that is NOT ENFORCED"}},
+    Sign{"", "KEY", "", "WITHOUT", {18, "WITHOUT OVERLAPS"}},
+    Sign{"", "UNIQUE", "", "WITHOUT", {18, "WITHOUT OVERLAPS"}},
+    Sign{"ALTER", "CONSTRAINT", "", "NOT", {18, "a named NOT NULL constraint"}},
+    Sign{"GRANT", "", "WITH", "INHERIT", {16, "GRANT ... WITH INHERIT"}},
+    Sign{"GRANT", "", "WITH", "SET", {16, "GRANT ... WITH SET"}},
+    Sign{"", "", "IS", "JSON", {16, "IS JSON"}},
+    Sign{"", "JSON_TABLE", "", "", {17, "JSON_TABLE"}},
+    Sign{"", "JSON_VALUE", "", "", {17, "JSON_VALUE"}},
+    Sign{"", "JSON_QUERY", "", "", {17, "JSON_QUERY"}},
+    Sign{"", "JSON_EXISTS", "", "", {17, "JSON_EXISTS"}},
+    Sign{"", "JSON_OBJECT", "", "", {16, "the SQL form of JSON_OBJECT"}},
+    Sign{"", "JSON_ARRAY", "", "", {16, "the SQL form of JSON_ARRAY"}},
+    Sign{"", "JSON_OBJECTAGG", "", "", {16, "JSON_OBJECTAGG"}},
+    Sign{"", "JSON_ARRAYAGG", "", "", {16, "JSON_ARRAYAGG"}},
 };
 
 // 0x1F, 0o17, 0b1, 1_000, which 15 takes for a number with something behind it.
@@ -61,25 +61,25 @@ std::optional<NewerSyntax> newer_syntax(std::string_view statement, std::size_t 
   std::optional<Lexeme> at = lexer.next_visible();
   for (; at && at->offset < stopped_at; at = lexer.next_visible()) words.push_back(*at);
   if (!at || words.empty()) return std::nullopt;
-  for (const Place& place : kPlaces) {
+  for (const Sign& sign : kSigns) {
     const auto is = [](const Lexeme& token, std::string_view word) {
       return word.empty() || token.is(word) || token.text == word;
     };
     // Of a function only what stands in its parentheses.
     const auto holds = [&] {
-      if (!place.holds.starts_with("JSON_")) {
-        return std::ranges::any_of(words, [&](const Lexeme& token) { return is(token, place.holds); });
+      if (!sign.holds.starts_with("JSON_")) {
+        return std::ranges::any_of(words, [&](const Lexeme& token) { return is(token, sign.holds); });
       }
       int depth = 0;
       for (auto token = words.rbegin(); token != words.rend(); ++token) {
         if (token->kind == LexemeKind::kOpen) ++depth;
         if (token->kind == LexemeKind::kClose) --depth;
-        if (depth > 0 && token->is(place.holds)) return true;
+        if (depth > 0 && token->is(sign.holds)) return true;
       }
       return false;
     };
-    const bool here = is(words.front(), place.verb) && is(words.back(), place.before) && is(*at, place.at) && holds();
-    if (here) return place.newer;
+    const bool here = is(words.front(), sign.verb) && is(words.back(), sign.before) && is(*at, sign.at) && holds();
+    if (here) return sign.newer;
   }
   return std::nullopt;
 }
